@@ -1,0 +1,380 @@
+"""Arithmetic on dimensions: an int, or an expression over symbols in canonical form.
+
+An expression is a sum of products with integer coefficients. What is not a sum or a product (floor division, `max`, `min`, `broadcast`) is an atom of its own.
+Two expressions are equal when their canonical forms are, so `a == b` is a proof and `a != b` is not a disproof.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Union
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
+_serial = itertools.count()
+
+
+class Symbol:
+    """A named size, or (with a serial number in place of a name) a size that nobody else has."""
+
+    __slots__ = ("key", "name")
+
+    def __init__(self, name: str | int):
+        self.name = name
+        self.key = (0, name, 0) if isinstance(name, str) else (1, "", name)
+
+    def __str__(self) -> str:
+        if isinstance(self.name, int):
+            return f"?{self.name}"
+        return self.name if _IDENTIFIER.match(self.name) else json.dumps(self.name, ensure_ascii=False)
+
+
+class Apply:
+    """A function of dims that sums and products cannot say: one of FUNCTIONS."""
+
+    __slots__ = ("args", "function", "key")
+
+    def __init__(self, function: str, args: tuple["Dim", ...]):
+        self.function = function
+        self.args = args
+        self.key = (2, str(self), 0)
+
+    def __str__(self) -> str:
+        if self.function == "floordiv":
+            return "//".join(f"({a})" if isinstance(a, Expr) and not a.is_atom else str(a) for a in self.args)
+        return f"{self.function}({', '.join(map(str, self.args))})"
+
+
+Atom = Union[Symbol, Apply]
+Monomial = tuple[Atom, ...]
+
+
+class Expr:
+    """A sum of products of atoms, never a constant: `terms` maps each product, as sorted atoms, to its coefficient."""
+
+    __slots__ = ("_hash", "key", "terms")
+
+    def __init__(self, terms: tuple[tuple[Monomial, int], ...]):
+        self.terms = terms
+        self.key = tuple((tuple(a.key for a in monomial), coefficient) for monomial, coefficient in terms)
+        self._hash = hash(self.key)
+
+    @property
+    def is_atom(self) -> bool:
+        """Whether this is one atom alone: a symbol, an unknown, a function of dims."""
+        return len(self.terms) == 1 and self.terms[0][1] == 1 and len(self.terms[0][0]) == 1
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether this is an unknown alone."""
+        return self.is_atom and isinstance(self.terms[0][0][0], Symbol) and not isinstance(self.terms[0][0][0].name, str)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Expr) and self._hash == other._hash and self.key == other.key)
+
+    def __add__(self, other: "Dim") -> "Dim":
+        return _sum((*self.terms, *_terms(other)))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> "Dim":
+        return self * -1
+
+    def __sub__(self, other: "Dim") -> "Dim":
+        return self + other * -1
+
+    def __rsub__(self, other: "Dim") -> "Dim":
+        return self * -1 + other
+
+    def __mul__(self, other: "Dim") -> "Dim":
+        return _sum((_product(m, n), a * b) for m, a in self.terms for n, b in _terms(other))
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: "Dim") -> "Dim":
+        return _floordiv(self, other)
+
+    def __rfloordiv__(self, other: "Dim") -> "Dim":
+        return _floordiv(other, self)
+
+    def __str__(self) -> str:
+        text = ""
+        for monomial, coefficient in self.terms:
+            body = "*".join(_factor(a, len(monomial) > 1 or abs(coefficient) != 1) for a in monomial)
+            size = abs(coefficient)
+            body = str(size) if not body else body if size == 1 else f"{size}*{body}"
+            sign = "-" if coefficient < 0 else "+"
+            text += f" {sign} {body}" if text else body if sign == "+" else f"-{body}"
+        return text
+
+    __repr__ = __str__
+
+
+Dim = int | Expr
+Shape = tuple[Dim, ...]
+
+
+def symbol(name: str) -> Expr:
+    """The dim called `name`."""
+    return Expr((((Symbol(name),), 1),))
+
+
+def unknown() -> Expr:
+    """A dim that equals itself only."""
+    return Expr((((Symbol(next(_serial)),), 1),))
+
+
+def as_dim(x: "Dim | str | None") -> Dim:
+    """An int or expression as it is, a string parsed, None as a new unknown."""
+    if x is None:
+        return unknown()
+    return parse(x) if isinstance(x, str) else x if isinstance(x, Expr) else int(x)
+
+
+def max_(a: Dim, b: Dim) -> Dim:
+    """The larger of two dims."""
+    return _apply("max", a, b)
+
+
+def min_(a: Dim, b: Dim) -> Dim:
+    """The smaller of two dims."""
+    return _apply("min", a, b)
+
+
+def broadcast_dim(a: Dim, b: Dim) -> Dim:
+    """The size of an axis on which sizes a and b meet by NumPy's broadcasting. Raises ValueError where they cannot."""
+    if a == b or b == 1:
+        return a
+    if a == 1:
+        return b
+    if isinstance(a, int) and isinstance(b, int):
+        raise ValueError(f"sizes {a} and {b} do not broadcast")
+    if isinstance(a, int):
+        return a
+    if isinstance(b, int):
+        return b
+    return _apply("broadcast", a, b)
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    """The product of dims: the number of elements of a shape."""
+    total: Dim = 1
+    for d in dims:
+        total = total * d
+    return total
+
+
+def ceil_div(a: Dim, b: Dim) -> Dim:
+    """a / b, rounded up."""
+    return -((-a) // b)
+
+
+def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
+    """`dim` with the symbols named in `sizes` replaced. Raises ZeroDivisionError and ValueError where the sizes do not fit."""
+    if isinstance(dim, int):
+        return dim
+    total: Dim = 0
+    for monomial, coefficient in dim.terms:
+        term: Dim = coefficient
+        for atom in monomial:
+            term = term * _replace(atom, sizes)
+        total = total + term
+    return total
+
+
+def symbols(dim: Dim) -> set[str]:
+    """The names of the symbols in `dim`; unknowns have none."""
+    return {a.name for a in atoms(dim) if isinstance(a.name, str)}
+
+
+def atoms(dim: Dim) -> Iterable[Symbol]:
+    """The symbols and unknowns in `dim`, from left to right."""
+    if isinstance(dim, Expr):
+        for monomial, _ in dim.terms:
+            for atom in monomial:
+                if isinstance(atom, Symbol):
+                    yield atom
+                else:
+                    for arg in atom.args:
+                        yield from atoms(arg)
+
+
+def relabel(dim: Dim, fresh: dict[int, Dim]) -> Dim:
+    """`dim` with each unknown replaced by what `fresh` holds for its number; a new unknown is entered where nothing is held."""
+    if isinstance(dim, int) or not any(isinstance(a.name, int) for a in atoms(dim)):
+        return dim
+
+    def swap(d: Dim) -> Dim:
+        total: Dim = 0
+        for monomial, coefficient in _terms(d):
+            term: Dim = coefficient
+            for atom in monomial:
+                if isinstance(atom, Apply):
+                    term = term * _apply(atom.function, *map(swap, atom.args))
+                elif isinstance(atom.name, int):
+                    term = term * fresh.setdefault(atom.name, unknown())
+                else:
+                    term = term * Expr((((atom,), 1),))
+            total = total + term
+        return total
+
+    return swap(dim)
+
+
+def parse(text: str) -> Dim:
+    """The dim that prints as `text`; a symbol of that name where no expression does."""
+    if _IDENTIFIER.match(text):
+        return symbol(text)
+    try:
+        tokens = _TOKEN.findall(text)
+        dim, rest = _parse_sum(tokens)
+        if not rest and isinstance(dim, Expr) and str(dim) == text:
+            return dim
+    except (ValueError, IndexError, ZeroDivisionError, RecursionError):
+        pass
+    return symbol(text)
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z_][\w.]*|\d+|//|\S')
+
+
+def _parse_sum(tokens: list[str]) -> tuple[Dim, list[str]]:
+    negative = tokens[0] == "-"
+    total, tokens = _parse_product(tokens[1:] if negative else tokens)
+    total = -total if negative else total
+    while tokens and tokens[0] in "+-":
+        term, rest = _parse_product(tokens[1:])
+        total = total + term if tokens[0] == "+" else total - term
+        tokens = rest
+    return total, tokens
+
+
+def _parse_product(tokens: list[str]) -> tuple[Dim, list[str]]:
+    total, tokens = _parse_atom(tokens)
+    while tokens and tokens[0] in ("*", "//"):
+        factor, rest = _parse_atom(tokens[1:])
+        total = total * factor if tokens[0] == "*" else total // factor
+        tokens = rest
+    return total, tokens
+
+
+def _parse_atom(tokens: list[str]) -> tuple[Dim, list[str]]:
+    first, *rest = tokens
+    if first == "(":
+        dim, rest = _parse_sum(rest)
+        return dim, rest[1:]
+    if first.isdigit():
+        return int(first), rest
+    if first[0] == '"':
+        return symbol(json.loads(first)), rest
+    if first in _FUNCTIONS and rest[:1] == ["("]:
+        a, rest = _parse_sum(rest[1:])
+        b, rest = _parse_sum(rest[1:])
+        return _apply(first, a, b), rest[1:]
+    if not _IDENTIFIER.match(first):
+        raise ValueError(first)
+    return symbol(first), rest
+
+
+def _terms(dim: Dim) -> tuple[tuple[Monomial, int], ...]:
+    return dim.terms if isinstance(dim, Expr) else (((), dim),) if dim else ()
+
+
+def _product(m: Monomial, n: Monomial) -> Monomial:
+    return tuple(sorted((*m, *n), key=lambda a: a.key))
+
+
+def _sum(terms: Iterable[tuple[Monomial, int]]) -> Dim:
+    total: dict[tuple, int] = {}
+    monomials: dict[tuple, Monomial] = {}
+    for monomial, coefficient in terms:
+        key = tuple(a.key for a in monomial)
+        total[key] = total.get(key, 0) + coefficient
+        monomials[key] = monomial
+    keys = sorted((k for k, c in total.items() if c), key=lambda k: (not k, k))  # the constant comes last
+    if not keys:
+        return 0
+    if keys == [()]:
+        return total[()]
+    return Expr(tuple((monomials[k], total[k]) for k in keys))
+
+
+def _factor(atom: Atom, beside_others: bool) -> str:
+    text = str(atom)
+    return f"({text})" if beside_others and isinstance(atom, Apply) and atom.function == "floordiv" else text
+
+
+def _floordiv(a: Dim, b: Dim) -> Dim:
+    """a // b, done term by term where b divides: floor((b*q + r) / b) = q + floor(r / b). Sizes that stand in b are taken to be positive."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b
+    divisor = _terms(b)
+    if not divisor:
+        raise ZeroDivisionError(f"{a} // 0")
+    if a == b:
+        return 1
+    if len(divisor) > 1:
+        return _apply("floordiv", a, b)
+    (below, size), *_ = divisor
+    if size < 0:
+        return _floordiv(-a, -b)
+    quotient, rest = [], []
+    for monomial, coefficient in _terms(a):
+        left = _without(monomial, below)
+        whole, remainder = divmod(coefficient, size) if left is not None else (0, coefficient)
+        if left is not None and (remainder == 0 or not below):
+            quotient.append((left, whole))
+            rest.append((monomial, remainder))
+        else:
+            rest.append((monomial, coefficient))
+    remainder_of_a = _sum(rest)
+    if isinstance(remainder_of_a, int) and isinstance(b, int):
+        return _sum([*quotient, *_terms(remainder_of_a // b)])
+    if remainder_of_a == 0:
+        return _sum(quotient)
+    atom = Apply("floordiv", (remainder_of_a, b))
+    return _sum([*quotient, ((atom,), 1)])
+
+
+def _without(monomial: Monomial, below: Monomial) -> Monomial | None:
+    """`monomial` divided by `below`, or None."""
+    left = list(monomial)
+    for atom in below:
+        match = next((i for i, a in enumerate(left) if a.key == atom.key), None)
+        if match is None:
+            return None
+        del left[match]
+    return tuple(left)
+
+
+def _apply(function: str, a: Dim, b: Dim) -> Dim:
+    if function == "floordiv" and not (isinstance(b, Expr) and len(b.terms) > 1):
+        return a // b
+    if isinstance(a, int) and isinstance(b, int):
+        return _FUNCTIONS[function](a, b)
+    if a == b:
+        return 1 if function == "floordiv" else a
+    if function in ("max", "min"):
+        gap = a - b
+        if isinstance(gap, int):  # they differ by a constant, so one is always the larger
+            return a if (gap > 0) == (function == "max") else b
+    if function == "broadcast" and (isinstance(a, int) or isinstance(b, int)):
+        return broadcast_dim(a, b)
+    if function != "floordiv" and str(b) < str(a):
+        a, b = b, a
+    return Expr((((Apply(function, (a, b)),), 1),))
+
+
+_FUNCTIONS = {"floordiv": lambda a, b: a // b, "max": max, "min": min, "broadcast": broadcast_dim}
+
+
+def _replace(atom: Atom, sizes: Mapping[str, Dim]) -> Dim:
+    if isinstance(atom, Apply):
+        a, b = (substitute(d, sizes) for d in atom.args)
+        return _apply(atom.function, a, b)
+    if isinstance(atom.name, str) and atom.name in sizes:
+        return sizes[atom.name]
+    return Expr((((atom,), 1),))

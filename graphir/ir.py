@@ -1,0 +1,297 @@
+"""The graph. Every edit goes through the methods here, which keep uses, order and names right."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .nodes import Attribute, Node, Operator, Ref, Scope, UnknownRank, Value, Weight, release, use
+from .tensors import SparseTensor, Tensor
+from .types import Type
+
+__all__ = ["Attribute", "Graph", "Node", "Operator", "Ref", "UnknownRank", "Value", "Weight", "home"]
+
+
+class Graph(Scope):
+    """Inputs, outputs, nodes in topological order, weights. A body (of If, Loop, Scan) has a parent, and captures outer values by using them.
+
+    `with body:` puts ops that read only outer values into the body.
+    """
+
+    __slots__ = (
+        "_entered",
+        "_names",
+        "_numbers",
+        "_outputs",
+        "carried",
+        "depth",
+        "inputs",
+        "name",
+        "needs_upgrade",
+        "nodes",
+        "owner",
+        "parent",
+        "root",
+        "_visited",
+        "weights",
+    )
+
+    def __init__(self, name: str = "graph", parent: "Graph | None" = None):
+        self.name = name
+        self.parent = parent
+        self.root: Graph = parent.root if parent else self
+        self.depth: int = parent.depth + 1 if parent else 0
+        self.owner: Node | None = None
+        self.inputs: list[Value] = []
+        self._outputs: list[Value] = []
+        self.nodes: list[Node] = []
+        self.weights: dict[str, Weight] = {}
+        self.carried: Any = None
+        self._visited: Node | None = None
+        # Of the root alone: names taken, with the next number to try; constants made for Python numbers; bodies entered; whether nodes are in older forms.
+        self._names: dict[str, int] = {}
+        self._numbers: dict[tuple, Weight] = {}
+        self._entered: list[Graph] = []
+        self.needs_upgrade = False
+
+    # ---- building -------------------------------------------------------------------------------------------------------------------
+
+    def input(self, name: str, type_: Type | None) -> Value:
+        """A new input."""
+        value = Value(self.claim(name), type_, self)
+        self.inputs.append(value)
+        return value
+
+    def weight(self, name: str, data: Any, kind: str = "constant") -> Weight:
+        """A new weight holding `data`: a Tensor, an array, or numbers."""
+        name = self.claim(name)
+        weight = self.weights[name] = Weight(name, data if isinstance(data, SparseTensor) else Tensor.of(data), self, kind)
+        return weight
+
+    def default(self, value: Value, data: Any) -> Weight:
+        """Give the input `value` a default: it becomes a weight of kind "default", which is returned in its place."""
+        weight = Weight(value.name, data if isinstance(data, SparseTensor) else Tensor.of(data), self, "default")
+        weight.declared = value.declared
+        if value.uses:
+            raise ValueError(f"{value.name} is read already; give the default before it is used")
+        self.inputs[self.inputs.index(value)] = self.weights[value.name] = weight
+        return weight
+
+    def output(self, value: Value, name: str | None = None) -> Value:
+        """Make `value` an output, under `name` if given."""
+        if name is not None and name != value.name:
+            self.rename(value, name)
+        self._outputs.append(value)
+        use(value, self)
+        return value
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        """The outputs. Assign to change them."""
+        return tuple(self._outputs)
+
+    @outputs.setter
+    def outputs(self, values: Iterable[Value]) -> None:
+        for v in self._outputs:
+            release(v, self)
+        self._outputs = list(values)
+        for v in self._outputs:
+            use(v, self)
+
+    def append(
+        self, op: Operator, inputs: tuple[Value | None, ...], attributes: dict[str, Attribute], types: Sequence[Type | None], name: str = "",
+        names: Sequence[str] | None = None,
+    ) -> Node:  # fmt: skip
+        """Add a node here. `types` tells its outputs' types; with `names`, one for each output, an empty name leaves the output out. No type rule is asked."""
+        node = Node(op, inputs, attributes, self, name)
+        for v in inputs:
+            if v is not None:
+                uses = v.uses
+                uses[node] = uses[node] + 1 if node in uses else 1
+        if names is None:
+            base = op.name.lower()
+            node.outputs = [Value(self.fresh(base), t, self, node) for t in types]
+        else:
+            node.outputs = [Value(self.claim(n), t, self, node) if n else None for n, t in zip(names, types, strict=True)]
+        if attributes:
+            for body in node.bodies.values():
+                body.owner = node
+        self.nodes.append(node)
+        return node
+
+    def number(self, x: Any, dtype: np.dtype, many: bool = False) -> Weight:
+        """The constant that stands for a Python number, or for a list of them: one a graph for each number and dtype."""
+        root = self.root
+        key = (dtype, tuple(x) if many else x, str(x) if x == 0 or x != x else None)
+        weight = root._numbers.get(key)
+        if weight is None or weight.name not in root.weights:
+            text = "_".join(map(str, x)) if many else str(x)
+            array = np.asarray(x, dtype)
+            weight = root._numbers[key] = root.weight(root.fresh(f"c_{text}" if len(text) < 24 else "c"), Tensor.of(array))
+        return weight
+
+    # ---- names ----------------------------------------------------------------------------------------------------------------------
+
+    def fresh(self, base: str) -> str:
+        """A name that nothing in the whole graph has: `base`, `base_1`, `base_2`, ..."""
+        names = self.root._names
+        n = names.get(base)
+        if n is None:
+            names[base] = 1
+            return base
+        name = f"{base}_{n}"
+        while name in names:
+            n += 1
+            name = f"{base}_{n}"
+        names[base] = n + 1
+        names[name] = 1
+        return name
+
+    def claim(self, name: str) -> str:
+        """Take a name as it is. Sibling bodies may use one name twice, so whether it is free where it stands is for `verify` to say."""
+        self.root._names.setdefault(name, 1)
+        return name
+
+    def rename(self, value: Value, name: str) -> None:
+        """Give `value` another name. Raises ValueError if it is taken."""
+        if name == value.name:
+            return
+        if name in self.root._names:
+            raise ValueError(f"cannot rename {value.name} to {name}: the name is taken")
+        self.root._names.pop(value.name, None)
+        self._rename(value, self.claim(name))
+
+    def _rename(self, value: Value, name: str) -> None:
+        old, value.name = value.name, name
+        weights = value.graph.weights
+        if weights.get(old) is value:
+            value.graph.weights = {v.name: v for v in weights.values()}
+
+    # ---- editing --------------------------------------------------------------------------------------------------------------------
+
+    def edit(self) -> Iterator[Node]:
+        """Walk the nodes; whatever is built meanwhile lands before the node that is visited. `drop` and `keep` act on it at once."""
+        old, self.nodes = self.nodes, []
+        done = 0
+        try:
+            for node in old:
+                self._visited = node
+                if node.graph is self:
+                    yield node
+                done += 1
+                self.keep(node)
+        finally:
+            self._visited = None
+            self.nodes += old[done:]
+            self.nodes = [n for n in self.nodes if n.graph is self]
+
+    def keep(self, node: Node) -> None:
+        """While the graph is edited: put the visited node here, so that what is built next lands after it."""
+        if node is self._visited:
+            self._visited = None
+            self.nodes.append(node)
+
+    @contextmanager
+    def before(self, node: Node) -> Iterator[None]:
+        """What is built inside lands before `node`. For one-offs: it costs a copy of the list; a pass walks `edit`."""
+        at = self.nodes.index(node)
+        tail, self.nodes = self.nodes[at:], self.nodes[:at]
+        try:
+            yield
+        finally:
+            self.nodes += tail
+
+    def replace_uses(self, old: Value, new: Value) -> None:
+        """Let every reader of `old` read `new`, bodies, outputs and updates included. An output keeps its name: the two swap theirs."""
+        if old is new:
+            return
+        swap = any(isinstance(user, Graph) for user in old.uses) and not any(isinstance(user, Graph) for user in new.uses)
+        if swap and new.node is not None:
+            old_name, new_name = old.name, new.name
+            self._rename(old, new_name)
+            self._rename(new, old_name)
+        for user in list(old.uses):
+            if isinstance(user, Node):
+                user.set_inputs([new if v is old else v for v in user.inputs])
+            elif isinstance(user, Graph):
+                user.outputs = [new if v is old else v for v in user._outputs]
+            else:
+                user.redirect(old, new)
+
+    def drop(self, *nodes: Node) -> None:
+        """Remove nodes whose outputs nobody reads, with their bodies. Raises ValueError if one is read."""
+        gone = set(nodes)
+        for node in reversed(nodes):
+            for v in node.outputs:
+                if v is not None and any(user not in gone for user in v.uses):
+                    raise ValueError(f"cannot drop {node.label}: {v.name} is still read by {next(iter(v.uses))}")
+            node.set_inputs(())
+            node.graph = None
+            for body in node.bodies.values():
+                body.outputs = ()
+                body.drop(*body.nodes)
+        if gone:
+            self.nodes = [n for n in self.nodes if n not in gone]
+
+    def drop_weight(self, weight: Weight) -> None:
+        """Remove a weight that nobody reads."""
+        if weight.uses:
+            raise ValueError(f"cannot drop {weight.name}: it is still read by {next(iter(weight.uses))}")
+        del self.weights[weight.name]
+        if weight in self.inputs:
+            self.inputs.remove(weight)
+
+    # ---- reading --------------------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> "Graph":
+        self.root._entered.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.root._entered.pop()
+
+    def values(self) -> Iterator[Value]:
+        """The values made here: inputs, weights, outputs of nodes."""
+        yield from self.inputs
+        yield from (w for w in self.weights.values() if w.kind != "default" or w not in self.inputs)
+        for node in self.nodes:
+            yield from (v for v in node.outputs if v is not None)
+
+    def walk(self) -> Iterator["Graph"]:
+        """This graph and the bodies in it, to any depth."""
+        yield self
+        for node in self.nodes:
+            if node.attributes:
+                for body in node.bodies.values():
+                    yield from body.walk()
+
+    def __str__(self) -> str:
+        from .text import graph_text
+
+        return graph_text(self)
+
+    def __repr__(self) -> str:
+        return f"<graph {self.name}: {len(self.nodes)} nodes>"
+
+
+def home(inputs: Iterable[Value | None], bodies: Iterable[Graph] = ()) -> Graph | None:
+    """Where a node on these inputs lands: the innermost of their graphs, of the parents of its bodies, and of the body entered by `with`.
+
+    Raises ValueError where two of them lie in sibling bodies.
+    """
+    places = [v.graph for v in inputs if v is not None] + [b.parent for b in bodies if b.parent is not None]
+    if not places:
+        return None
+    inner = max(places, key=lambda g: g.depth)
+    if inner.root._entered and inner.root._entered[-1].depth > inner.depth:
+        inner = inner.root._entered[-1]
+    above = set()
+    g: Graph | None = inner
+    while g is not None:
+        above.add(g)
+        g = g.parent
+    stray = next((p for p in places if p not in above), None)
+    if stray is not None:
+        raise ValueError(f"values of {stray.name!r} and of {inner.name!r} meet in one node, but neither graph encloses the other")
+    return inner

@@ -1,0 +1,203 @@
+"""A model: a graph and what travels with it. Copies, and addresses of values."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .ir import Graph, Node, Value, Weight
+from .nodes import release, use
+
+
+class Function:
+    """A function of the model: a graph that calls with its name stand for. attributes: name -> default, None where one must be given."""
+
+    def __init__(self, domain: str, name: str, graph: Graph, *, overload: str = "", attributes: dict[str, Any] | None = None,
+                 opsets: dict[str, int] | None = None, carried: Any = None):  # fmt: skip
+        self.domain = domain
+        self.name = name
+        self.overload = overload
+        self.graph = graph
+        self.attributes = attributes or {}
+        self.opsets = opsets or {}
+        self.carried = carried
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What calls find it by."""
+        return self.domain, self.name, self.overload
+
+
+class Model:
+    """A graph with its functions, opset versions and metadata.
+
+    opsets: domain -> version in which the nodes stand; "" is ai.onnx. A domain that is not there stands in the version that graphir declares.
+    target_opsets: the versions to write where that can be said: those of the file that was read, kept when `upgrade` raises the nodes. Empty: as low as possible.
+    updates: weight -> the value that it takes after a run, all at once.
+    gradients: (of, wrt) -> the name of the output that holds the gradient.
+    training: what a file said of its training, in the file's own form.
+    """
+
+    def __init__(self, graph: Graph, *, functions: dict[tuple[str, str, str], Function] | None = None, opsets: dict[str, int] | None = None,
+                 target_opsets: dict[str, int] | None = None, metadata: dict[str, str] | None = None, carried: Any = None):  # fmt: skip
+        self.graph = graph
+        self.functions = functions or {}
+        self.opsets = opsets or {}
+        self.target_opsets = target_opsets or {}
+        self.metadata = metadata or {}
+        self.updates: dict[Weight, Value] = {}
+        self.gradients: dict[tuple[str, str], str] = {}
+        self.training: list[Any] = []
+        self.carried = carried
+
+    # ---- what callers ask -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The graph's inputs."""
+        return self.graph.inputs
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        """The graph's outputs."""
+        return self.graph.outputs
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        """The weights of the whole model by address, those of bodies included."""
+        return {a: v for a, v in self.addresses().items() if isinstance(v, Weight)}
+
+    def graphs(self) -> Iterator[Graph]:
+        """The main graph, the functions' and all bodies in them."""
+        yield from self.graph.walk()
+        for function in self.functions.values():
+            yield from function.graph.walk()
+
+    def addresses(self) -> dict[str, Value]:
+        """All values of the main graph and its bodies, by address."""
+        table: dict[str, Value] = {}
+        for prefix, graph in addressed(self.graph):
+            for value in graph.values():
+                address, n = prefix + value.name, 1
+                while address in table:  # possible where names themselves hold slashes
+                    n += 1
+                    address = f"{prefix}{value.name}#{n}"
+                table[address] = value
+        return table
+
+    def find(self, address: str) -> Value:
+        """The value at an address; `node/value` serves for `node/then_branch/value` where only one branch has it. Raises KeyError with near misses."""
+        table = self.addresses()
+        if address in table:
+            return table[address]
+        short = [a for a, v in table.items() if _short(v) == address]
+        if len(short) == 1:
+            return table[short[0]]
+        import difflib
+
+        near = short or difflib.get_close_matches(address, table, n=3)
+        raise KeyError(f"no value {address!r} in the model" + (f"; did you mean {', '.join(near)}?" if near else ""))
+
+    # ---- updates --------------------------------------------------------------------------------------------------------------------
+
+    def update(self, weight: Weight, value: Value) -> None:
+        """After a run, `weight` takes `value`. The weight becomes state."""
+        if weight in self.updates:
+            release(self.updates[weight], self)
+        weight.kind = "state"
+        self.updates[weight] = value
+        use(value, self)
+
+    def redirect(self, old: Value, new: Value) -> None:
+        """Let the updates that read `old` read `new`."""
+        for weight, value in list(self.updates.items()):
+            if value is old:
+                self.update(weight, new)
+
+    # ---- copies ---------------------------------------------------------------------------------------------------------------------
+
+    def copy(self) -> "Model":
+        """A copy that shares only tensors with this model."""
+        mapping: dict[Value, Value] = {}
+        model = Model(
+            copy_graph(self.graph, mapping=mapping), opsets=dict(self.opsets), target_opsets=dict(self.target_opsets),
+            metadata=dict(self.metadata), carried=self.carried,
+        )  # fmt: skip
+        for key, f in self.functions.items():
+            model.functions[key] = Function(
+                f.domain,
+                f.name,
+                copy_graph(f.graph),
+                overload=f.overload,
+                attributes=dict(f.attributes),
+                opsets=dict(f.opsets),
+                carried=f.carried,
+            )
+        for weight, value in self.updates.items():
+            model.update(mapping[weight], mapping[value])  # pyright: ignore[reportArgumentType]  # a weight's copy is a weight
+        model.gradients = dict(self.gradients)
+        model.training = list(self.training)
+        return model
+
+    def __str__(self) -> str:
+        from .text import model_text
+
+        return model_text(self)
+
+
+def addressed(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Graph]]:
+    """A graph and its bodies, each with the prefix of the addresses in it: names of the enclosing nodes, and of the branch where a node has several."""
+    yield prefix, graph
+    for node in graph.nodes:
+        bodies = node.bodies if node.attributes else {}
+        for name, body in bodies.items():
+            yield from addressed(body, f"{prefix}{node.label}/" + (f"{name}/" if len(bodies) > 1 else ""))
+
+
+def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, Value] | None = None) -> Graph:
+    """A copy of a graph. `mapping` tells what stands for the values from outside, and receives the copy of each value."""
+    mapping = {} if mapping is None else mapping
+    new = Graph(graph.name, parent)
+    new.carried, new.needs_upgrade = graph.carried, graph.needs_upgrade
+    for v in graph.weights.values():
+        copied = new.weight(v.name, v.tensor, v.kind)
+        copied.type, copied.declared = v.type, v.declared
+        mapping[v] = copied
+    for v in graph.inputs:
+        if v in mapping:
+            new.inputs.append(mapping[v])
+        else:
+            mapping[v] = new.input(v.name, v.type)
+            mapping[v].declared = v.declared
+    for node in graph.nodes:
+        copy_node(node, new, mapping)
+    new.outputs = [mapping.get(v, v) for v in graph.outputs]
+    return new
+
+
+def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value]) -> Node:
+    """A copy of `node` at the end of `graph`, its inputs and outputs looked up and entered in `mapping`."""
+    attributes = {k: _copy_attribute(x, graph, mapping) for k, x in node.attributes.items()} if node.attributes else {}
+    names = [v.name if v is not None else "" for v in node.outputs]
+    types = [v.type if v is not None else None for v in node.outputs]
+    new = graph.append(node.op, tuple([v and mapping.get(v, v) for v in node.inputs]), attributes, types, node.name, names)
+    new.carried = node.carried
+    for old, copied in zip(node.outputs, new.outputs, strict=True):
+        if old is not None and copied is not None:
+            copied.declared = old.declared
+            mapping[old] = copied
+    return new
+
+
+def _copy_attribute(x: Any, graph: Graph, mapping: dict[Value, Value]) -> Any:
+    if isinstance(x, Graph):
+        return copy_graph(x, graph, mapping)
+    if isinstance(x, tuple) and x and isinstance(x[0], Graph):
+        return tuple(copy_graph(g, graph, mapping) for g in x)
+    return x
+
+
+def _short(value: Value) -> str:
+    parts, graph = [value.name], value.graph
+    while graph.owner is not None and graph.parent is not None:
+        parts.append(graph.owner.label)
+        graph = graph.parent
+    return "/".join(reversed(parts))

@@ -1,0 +1,214 @@
+"""The parts of a graph: operators by name, values, weights, nodes. Graphs themselves are in `ir`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+from .dims import Shape
+from .tensors import SparseTensor, Tensor
+from .types import Known, TensorType, Type
+
+if TYPE_CHECKING:
+    from .ir import Graph
+    from .model import Model
+
+Attribute = Union[int, float, str, bytes, tuple, Tensor, SparseTensor, Type, "Graph", "Ref"]
+
+
+class Scope:
+    """What holds nodes: the base of Graph, named here so that a node can tell the bodies among its attributes."""
+
+    __slots__ = ()
+
+
+class Operator:
+    """What a node applies, by name. A bare Operator is foreign: not declared to graphir, or a call of one of the model's functions."""
+
+    __slots__ = ("domain", "name", "overload")
+
+    def __init__(self, domain: str, name: str, overload: str = ""):
+        self.domain = domain
+        self.name = name
+        self.overload = overload
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What functions are found by."""
+        return self.domain, self.name, self.overload
+
+    def __str__(self) -> str:
+        return ".".join(filter(None, (self.domain, self.name))) + (f":{self.overload}" if self.overload else "")
+
+    __repr__ = __str__
+
+
+class Ref:
+    """An attribute inside a function that takes its value from the function's attribute `name`; `kind` is the attribute's kind in the file."""
+
+    __slots__ = ("kind", "name")
+
+    def __init__(self, name: str, kind: str):
+        self.name = name
+        self.kind = kind
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ref) and (self.name, self.kind) == (other.name, other.kind)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.kind))
+
+
+class Value:
+    """One edge of a graph. `type` is what is known of it (inferred, else declared), `declared` what the file says; `uses` counts its readers.
+
+    Values are compared by identity. `node` is None for inputs and weights.
+    """
+
+    __slots__ = ("declared", "graph", "name", "node", "type", "uses")
+
+    def __init__(self, name: str, type_: Type | None = None, graph: "Graph | None" = None, node: "Node | None" = None):
+        self.name = name
+        self.type: TensorType = type_  # pyright: ignore[reportAttributeAccessIssue]  # most are tensors, and rules read them as such
+        self.graph: Graph = graph  # pyright: ignore[reportAttributeAccessIssue]  # None only for stand-ins, that type rules see
+        self.node = node
+        self.declared: Type | None = None
+        self.uses: dict[Node | Graph | Model, int] = {}
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The element type."""
+        return self.type.dtype
+
+    @property
+    def shape(self) -> Shape:
+        """The dims. Raises UnknownRank where not even their number is known."""
+        shape = self.type.shape
+        if shape is None:
+            raise UnknownRank(self.name)
+        return shape
+
+    @property
+    def rank(self) -> int:
+        """The number of dims."""
+        return len(self.shape)
+
+    @property
+    def known(self) -> Known | None:
+        """The contents, flat, where they are few and known."""
+        return self.type.known
+
+    @property
+    def tensor(self) -> Tensor | SparseTensor | None:
+        """The data, where this is a weight."""
+        return None
+
+    def named(self, name: str) -> "Value":
+        """This value, renamed. Raises ValueError if the name is taken."""
+        self.graph.rename(self, name)
+        return self
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.type or '?'}>"
+
+
+class Weight(Value):
+    """A named tensor of a graph. kind: "constant" (may be folded and packed), "state" (trained or updated), or "default" (of an input of the same name)."""
+
+    __slots__ = ("_tensor", "kind")
+
+    def __init__(self, name: str, tensor: Tensor | SparseTensor, graph: "Graph", kind: str = "constant"):
+        type_ = tensor.type if isinstance(tensor, Tensor) and kind == "constant" else TensorType(tensor.dtype, tensor.shape)
+        super().__init__(name, type_, graph)
+        self._tensor = tensor
+        self.kind = kind
+
+    @property
+    def tensor(self) -> Tensor | SparseTensor:
+        """The data."""
+        return self._tensor
+
+    @tensor.setter
+    def tensor(self, tensor: Tensor | SparseTensor) -> None:
+        self._tensor = tensor
+        self.type = tensor.type if isinstance(tensor, Tensor) and self.kind == "constant" else TensorType(tensor.dtype, tensor.shape)
+
+
+class Node:
+    """One application of an operator. `attributes` holds those that were given; a None among inputs or outputs is left out.
+
+    carried: what a format needs to write it back as it was (documentation, metadata, unknown fields).
+    """
+
+    __slots__ = ("attributes", "carried", "graph", "inputs", "name", "op", "outputs")
+
+    def __init__(self, op: Operator, inputs: tuple[Value | None, ...], attributes: dict[str, Attribute], graph: "Graph", name: str = ""):
+        self.op = op
+        self.inputs = inputs
+        self.attributes = attributes
+        self.graph: Graph | None = graph
+        self.name = name
+        self.outputs: list[Value | None] = []
+        self.carried: Any = None
+
+    @property
+    def bodies(self) -> dict[str, "Graph"]:
+        """The graphs among the attributes; those of a list of graphs as `name[0]`, `name[1]`, ..."""
+        found: dict[str, Any] = {}
+        for name, x in self.attributes.items():
+            if isinstance(x, Scope):
+                found[name] = x
+            elif isinstance(x, tuple) and x and isinstance(x[0], Scope):
+                found.update({f"{name}[{i}]": g for i, g in enumerate(x)})
+        return found
+
+    @property
+    def label(self) -> str:
+        """The name, or the first output's where there is none."""
+        return self.name or next((v.name for v in self.outputs if v is not None), self.op.name)
+
+    def add_output(self, index: int, type_: Type | None) -> Value:
+        """The output at `index`, made where the node did not give it. Nothing else changes."""
+        while len(self.outputs) <= index:
+            self.outputs.append(None)
+        value = self.outputs[index]
+        if value is None:
+            assert self.graph is not None
+            value = self.outputs[index] = Value(self.graph.fresh(self.op.name.lower()), type_, self.graph, self)
+        return value
+
+    def set_inputs(self, inputs: Sequence[Value | None]) -> None:
+        """Read these values instead."""
+        for v in self.inputs:
+            release(v, self)
+        self.inputs = tuple(inputs)
+        for v in self.inputs:
+            use(v, self)
+
+    def __repr__(self) -> str:
+        return f"<{self.op} {self.label}>"
+
+
+class UnknownRank(TypeError):
+    """Raised when a shape is asked for whose rank is unknown."""
+
+    def __init__(self, name: str):
+        super().__init__(f"the rank of {name} is unknown")
+
+
+def use(value: Value | None, user: "Node | Graph | Model") -> None:
+    """Count `user` among the readers of `value`."""
+    if value is not None:
+        value.uses[user] = value.uses.get(user, 0) + 1
+
+
+def release(value: Value | None, user: "Node | Graph | Model") -> None:
+    """Take back one `use`."""
+    if value is not None:
+        if value.uses[user] == 1:
+            del value.uses[user]
+        else:
+            value.uses[user] -= 1

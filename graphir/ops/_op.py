@@ -1,0 +1,395 @@
+"""How an operator is declared: `@op` makes of a function with a typed signature an Op that adds nodes when it is called."""
+
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from types import UnionType
+from typing import Annotated, Any, Generic, NamedTuple, ParamSpec, TypeVar, Union, overload
+
+import numpy as np
+
+from ..dims import unknown
+from ..dtypes import BOOL, FLOAT32, INT64, INTEGERS, NAMES
+from ..ir import Attribute, Graph, Node, Operator, UnknownRank, Value, Weight, home
+from ..tensors import SparseTensor, Tensor, round_to_float32
+from ..types import TensorType, Type
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What an input's annotation says. T and its kin: a type variable, allowed dtypes given to `@op`; a Python number takes the dtype of its neighbours.
+# To a type checker they are Any: callers may give numbers, and rules always see Values.
+T = Annotated[Any, "T"]
+T1 = Annotated[Any, "T1"]
+T2 = Annotated[Any, "T2"]
+T3 = Annotated[Any, "T3"]
+Ints = Annotated[Any, INT64]
+Floats = Annotated[Any, FLOAT32]
+Bool = Annotated[Any, BOOL]
+DType = Annotated[str, "dtype"]  # of an attribute: an element type, by name
+
+
+class RuleError(TypeError):
+    """Raised by a type rule: the op cannot take these inputs or attributes. Says what was found and what was expected."""
+
+
+class Input(NamedTuple):
+    """A formal input. var: its type variable; number: the dtype of Python numbers in its place, None for that of the neighbours."""
+
+    name: str
+    optional: bool
+    variadic: bool
+    var: str | None
+    number: np.dtype | None
+
+
+class AttributeSpec(NamedTuple):
+    """A formal attribute. kind: int, float, str, dtype, ints, floats, strs, tensor, sparse, graph or type."""
+
+    name: str
+    kind: str
+    required: bool
+    default: Any
+
+
+class Op(Operator, Generic[P, R]):
+    """A declared operator. Calling it on values adds its node to their graph and returns the outputs.
+
+    rule: the type rule, or the decomposition where `is_composite`. inputs, attributes, defaults: the schema, read from the rule's signature.
+    types: type variable -> allowed dtypes. outputs: "one", "tuple" or "list".
+    """
+
+    def __init__(self, name: str, since: int, domain: str, rule: Callable[P, Any], types: dict[str, frozenset[np.dtype]]):
+        super().__init__(domain, name)
+        self.since = since
+        self.rule = rule
+        self.types = types
+        self.function = rule.__name__
+        self.module = rule.__module__
+        self.__doc__ = rule.__doc__
+        self.gradient_rule: Callable[..., Any] | None = None
+        self.decomposition: Callable[..., Any] | None = None
+        self.own_kernel: Callable[..., Any] | None = None
+        self._read_signature(inspect.signature(rule))
+        self._plain = len(self.inputs) if not (self.takes_graph or self.counts_outputs or any(i.variadic for i in self.inputs)) else -1
+
+    def _read_signature(self, signature: inspect.Signature) -> None:
+        self.inputs: list[Input] = []
+        self.attributes: dict[str, AttributeSpec] = {}
+        self.takes_graph = self.counts_outputs = False
+        for p in signature.parameters.values():
+            if p.annotation is Graph and p.kind is not p.KEYWORD_ONLY:
+                self.takes_graph = True
+            elif p.kind is p.KEYWORD_ONLY and p.name == "outputs":
+                self.counts_outputs = True
+            elif p.kind is p.KEYWORD_ONLY:
+                required = p.default is p.empty
+                self.attributes[p.name] = AttributeSpec(p.name, _attribute_kind(p.annotation), required, None if required else p.default)
+            else:
+                mark = _mark(p.annotation)
+                number = mark if isinstance(mark, np.dtype) else None
+                variadic = p.kind is p.VAR_POSITIONAL
+                self.inputs.append(Input(p.name, p.default is None, variadic, mark if isinstance(mark, str) else None, number))
+        self.defaults = {a.name: a.default for a in self.attributes.values() if not a.required}
+        self._required = [a.name for a in self.attributes.values() if a.required]
+        returns = signature.return_annotation
+        origin = typing.get_origin(returns)
+        self.outputs = {tuple: "tuple", list: "list"}.get(origin, "one")
+        self.is_composite = returns is Value or (origin is tuple and typing.get_args(returns)[0] is Value)
+        if self.is_composite:
+            self.decomposition = self.rule
+        checks: dict[str, list[int]] = {}
+        for i, x in enumerate(self.inputs):
+            if x.var in self.types:
+                checks.setdefault(x.var, []).append(i)
+        self._checks = [(var, self.types[var], at) for var, at in checks.items()]
+
+    # ---- declaring ------------------------------------------------------------------------------------------------------------------
+
+    def gradient(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare the gradient rule: `(dy, y, *inputs, **attributes)` to one entry an input, None where there is none."""
+        self.gradient_rule = rule
+        return rule
+
+    def decompose(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare a body in other ops, with the rule's parameters, that returns the outputs."""
+        self.decomposition = body
+        return body
+
+    def kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Give a kernel `(xp, *inputs, **attributes)`: for ops of other packages. Ours stand at the mirrored path in graphir_arrays."""
+        self.own_kernel = function
+        return function
+
+    # ---- typing ---------------------------------------------------------------------------------------------------------------------
+
+    def infer(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None = None) -> list[Type | None]:
+        """The types of the outputs. Raises RuleError, naming the op and the types that it was given."""
+        try:
+            self._check_types(inputs)
+            return self._infer(inputs, attributes, outputs)
+        except UnknownRank:
+            return self._infer_by_trial(inputs, attributes, outputs)
+        except RuleError as e:
+            given = ", ".join(str(v.type) if v is not None else "-" for v in inputs)
+            raise RuleError(f"{self.name}: {e} (inputs: {given or 'none'})") from None
+
+    def _infer(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
+        if self.counts_outputs:
+            attributes = {**attributes, "outputs": outputs}
+        if self.is_composite:
+            return self._infer_by_body(inputs, attributes)
+        given = (None, *inputs) if self.takes_graph else inputs
+        types = self.rule(*given, **attributes)  # pyright: ignore[reportCallIssue]
+        return [types] if self.outputs == "one" else list(types)
+
+    def _infer_by_body(self, inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type | None]:
+        scratch = Graph("scratch")
+        stand_ins = [v and scratch.input(f"i{i}", v.type) for i, v in enumerate(inputs)]
+        made = self.rule(*(([scratch] if self.takes_graph else []) + stand_ins), **attributes)  # pyright: ignore[reportCallIssue]
+        return [made.type] if self.outputs == "one" else [v and v.type for v in made]
+
+    def _infer_by_trial(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
+        """No rule sees an unknown rank: try ranks 0 to 5 in its place and keep what does not hang on it."""
+        found: list[list[Type | None]] = []
+        for rank in range(6):
+            stand_ins = [_with_rank(v, rank) for v in inputs]
+            try:
+                found.append(self._infer(stand_ins, attributes, outputs))
+            except (RuleError, UnknownRank, IndexError):
+                continue
+        if not found:
+            raise RuleError(f"{self.name}: no rank of the inputs of unknown rank suits it")
+        return [_common(types) for types in zip(*found)]
+
+    def _check_types(self, inputs: Sequence[Value | None]) -> None:
+        for var, allowed, at in self._checks:
+            first = None
+            places = at if at[-1] != len(self.inputs) - 1 or not self.inputs[-1].variadic else [*at[:-1], *range(at[-1], len(inputs))]
+            for i in places:
+                v = inputs[i] if i < len(inputs) else None
+                if v is None or v.type.__class__ is not TensorType:
+                    continue
+                if first is None:
+                    first = v.type.dtype
+                    if first not in allowed:
+                        name = self.inputs[min(i, len(self.inputs) - 1)].name
+                        raise RuleError(f"{name} is {NAMES[first]}; expected one of {', '.join(sorted(NAMES[d] for d in allowed))}")
+                elif v.type.dtype is not first and v.type.dtype != first:
+                    raise RuleError(f"its inputs of type {var} are {NAMES[first]} and {NAMES[v.type.dtype]}; expected one dtype")
+
+    # ---- calling --------------------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs or len(args) != self._plain:
+            return self._slowly(args, kwargs)
+        graph = None
+        for x in args:
+            if x.__class__ is not Value and x.__class__ is not Weight:
+                return self._slowly(args, kwargs)
+            if graph is None:
+                graph = x.graph  # pyright: ignore[reportAttributeAccessIssue]
+            elif x.graph is not graph:  # pyright: ignore[reportAttributeAccessIssue]
+                return self._slowly(args, kwargs)
+        if graph is None or graph.root._entered or graph.root.needs_upgrade:
+            return self._slowly(args, kwargs)
+        node = graph.append(self, args, {}, self.infer(args, {}))  # pyright: ignore[reportArgumentType]
+        return node.outputs[0] if self.outputs == "one" else tuple(node.outputs)  # pyright: ignore[reportReturnType]
+
+    def _slowly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> R:
+        args = list(args)
+        graph = args.pop(0) if self.takes_graph and args and isinstance(args[0], Graph) else None
+        inputs, attributes, outputs = self._sort_arguments(args, dict(kwargs))
+        bodies = [g for x in attributes.values() for g in (x if isinstance(x, tuple) else (x,)) if isinstance(g, Graph)]
+        graph = graph or home([v for v in inputs if isinstance(v, Value)], bodies)
+        if graph is None:
+            raise TypeError(f"{self.name}: give at least one value of a graph" if self.inputs else f"{self.name}: give the graph first")
+        if graph.root.needs_upgrade:
+            raise TypeError(
+                f"{self.name}: the graph holds nodes of older opsets; raise it with graphir.passes.upgrade before building on it"
+            )
+        values = self._constants(graph, inputs)
+        while values and values[-1] is None:
+            values.pop()
+        node = graph.append(self, tuple(values), attributes, self.infer(values, attributes, outputs))
+        node.outputs = [v if v is not None and v.type is not None else None for v in node.outputs]
+        return node.outputs[0] if self.outputs == "one" else tuple(node.outputs)  # pyright: ignore[reportReturnType]
+
+    def _sort_arguments(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Attribute], int | None]:
+        variadic = bool(self.inputs) and self.inputs[-1].variadic
+        if len(args) > len(self.inputs) and not variadic:
+            raise TypeError(f"{self.name} takes {len(self.inputs)} inputs; {len(args)} were given")
+        for i, spec in enumerate(self.inputs):
+            if spec.name in kwargs and not spec.variadic:
+                if i < len(args):
+                    raise TypeError(f"{self.name}: {spec.name} is given twice")
+                args.extend([None] * (i - len(args)))
+                args.append(kwargs.pop(spec.name))
+        for i, spec in enumerate(self.inputs):
+            if not spec.optional and not spec.variadic and (i >= len(args) or args[i] is None):
+                raise TypeError(f"{self.name}: {spec.name} is missing")
+        outputs = kwargs.pop("outputs", None) if self.counts_outputs else None
+        attributes = {}
+        for name, x in kwargs.items():
+            if name not in self.attributes:
+                raise TypeError(f"{self.name} has no attribute {name!r}; it has {', '.join(self.attributes) or 'none'}")
+            if x is not None:
+                attributes[name] = normalized(self, name, x)
+        missing = [name for name in self._required if name not in attributes]
+        if missing:
+            raise TypeError(f"{self.name}: attribute {missing[0]} is missing")
+        return args, attributes, outputs
+
+    def _constants(self, graph: Graph, inputs: Sequence[Any]) -> list[Value | None]:
+        """The inputs, with a constant in place of each number, list and array."""
+        found: list[Value | None] = []
+        for i, x in enumerate(inputs):
+            if x is None or isinstance(x, Value):
+                found.append(x)
+                continue
+            spec = self.inputs[min(i, len(self.inputs) - 1)]
+            if isinstance(x, np.ndarray | np.generic | Tensor):
+                found.append(graph.root.weight(graph.fresh(spec.name), x))
+                continue
+            many = isinstance(x, list | tuple)
+            dtype = spec.number
+            if dtype is None:
+                like = [
+                    v
+                    for s, v in zip(self.inputs, inputs)
+                    if isinstance(v, Value) and s.number is None and (s.var == spec.var or spec.var is None)
+                ]
+                like += [v for v in inputs[len(self.inputs) :] if isinstance(v, Value)]
+                if not like:
+                    raise TypeError(f"{self.name}: {spec.name} is {x!r}, and no other input says of which dtype")
+                dtype = like[0].dtype
+            for number in x if many else (x,):
+                _check_fits(self, spec.name, number, dtype)
+            found.append(graph.number(x, dtype, many))
+        return found
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}-{self.since}>"
+
+
+def normalized(op_: Op[..., Any], name: str, x: Any) -> Attribute:
+    """An attribute as nodes hold it: tuples, float32-rounded floats, plain ints, dtypes by name. Raises TypeError for one of another kind."""
+    kind = op_.attributes[name].kind
+    try:
+        return _NORMALIZE[kind](x)
+    except (TypeError, ValueError, KeyError):
+        raise TypeError(f"{op_.name}: attribute {name} is {x!r}; expected {kind}") from None
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """All attributes of a node of a declared op: those given, and the defaults of the others."""
+    return {**node.op.defaults, **node.attributes} if isinstance(node.op, Op) else dict(node.attributes)
+
+
+# The return annotation of a rule says what a call returns; these tell it to type checkers.
+A2 = TypeVar("A2", bound=Type | None)
+A3 = TypeVar("A3", bound=Type | None)
+
+
+class _Declare(typing.Protocol):
+    @overload
+    def __call__(self, rule: Callable[P, Type], /) -> Op[P, Value]: ...
+    @overload
+    def __call__(self, rule: Callable[P, Value], /) -> Op[P, Value]: ...
+    @overload
+    def __call__(self, rule: Callable[P, tuple[Type, A2]], /) -> Op[P, tuple[Value, Value]]: ...
+    @overload
+    def __call__(self, rule: Callable[P, tuple[Type, A2, A3]], /) -> Op[P, tuple[Value, Value, Value]]: ...
+    @overload
+    def __call__(self, rule: Callable[P, tuple[Value, ...]], /) -> Op[P, tuple[Value, ...]]: ...
+    @overload
+    def __call__(self, rule: Callable[P, list[Type]], /) -> Op[P, tuple[Value, ...]]: ...
+
+
+def op(name: str, *, since: int, domain: str = "", **types: frozenset[np.dtype]) -> _Declare:
+    """Declare the operator `name`, of which `since` is the newest version. types: type variable -> allowed dtypes."""
+    return lambda rule: Op(name, since, domain, rule, types)  # pyright: ignore[reportReturnType]
+
+
+def _mark(annotation: Any) -> str | np.dtype | None:
+    if typing.get_origin(annotation) in (Union, UnionType):
+        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+    return annotation.__metadata__[0] if typing.get_origin(annotation) is Annotated else None
+
+
+def _attribute_kind(annotation: Any) -> str:
+    if typing.get_origin(annotation) in (Union, UnionType):
+        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+    if typing.get_origin(annotation) is Annotated:
+        return annotation.__metadata__[0]
+    if typing.get_origin(annotation) is tuple:
+        return {int: "ints", float: "floats", str: "strs", Graph: "graphs"}[typing.get_args(annotation)[0]]
+    return {int: "int", float: "float", str: "str", Tensor: "tensor", SparseTensor: "sparse", Graph: "graph", Type: "type"}[annotation]
+
+
+def _to_int(x: Any) -> int:
+    if isinstance(x, float) or int(x) != x:
+        raise TypeError
+    return int(x)
+
+
+def _to_str(x: Any) -> str | bytes:
+    if not isinstance(x, str | bytes):
+        raise TypeError
+    return x
+
+
+def _is(kind: type) -> Callable[[Any], Any]:
+    def check(x: Any) -> Any:
+        if not isinstance(x, kind):
+            raise TypeError
+        return x
+
+    return check
+
+
+def _to_dtype(x: Any) -> str:
+    from ..dtypes import as_dtype
+
+    return NAMES[as_dtype(x)]
+
+
+_NORMALIZE: dict[str, Callable[[Any], Any]] = {
+    "int": _to_int,
+    "float": lambda x: round_to_float32(float(x)),
+    "str": _to_str,
+    "dtype": _to_dtype,
+    "ints": lambda x: tuple(_to_int(i) for i in x),
+    "floats": lambda x: tuple(round_to_float32(float(i)) for i in x),
+    "strs": lambda x: tuple(_to_str(i) for i in x),
+    "tensor": Tensor.of,
+    "sparse": _is(SparseTensor),
+    "graph": _is(Graph),
+    "graphs": tuple,
+    "type": _is(Type),
+}
+
+
+def _check_fits(op_: Op[..., Any], name: str, x: Any, dtype: np.dtype) -> None:
+    """A number that the dtype cannot hold is an error: 0.5 beside int64, True beside float32, 300 beside uint8."""
+    fits = isinstance(x, bool) if dtype == BOOL else isinstance(x, int | float) and not isinstance(x, bool)
+    if fits and dtype in INTEGERS:
+        fits = isinstance(x, int) and (dtype.itemsize == 8 or int(np.asarray(x).astype(dtype)) == x)
+    if not fits:
+        raise TypeError(f"{op_.name}: {name} is {x!r}, which {NAMES[dtype]} cannot hold")
+
+
+def _with_rank(v: Value | None, rank: int) -> Value | None:
+    if v is None or v.type.__class__ is not TensorType or v.type.shape is not None:
+        return v
+    return Value(v.name, TensorType(v.dtype, tuple(unknown() for _ in range(rank))))
+
+
+def _common(types: Sequence[Type | None]) -> Type | None:
+    first = types[0]
+    if all(t == first for t in types) or not isinstance(first, TensorType):
+        return first
+    ranks = {len(t.shape) if isinstance(t, TensorType) and t.shape is not None else None for t in types}
+    if len(types) > 1 and len(ranks) == 1 and None not in ranks:
+        return TensorType(first.dtype, tuple(unknown() for _ in range(ranks.pop() or 0)))
+    return TensorType(first.dtype)

@@ -1,0 +1,116 @@
+"""Sets of dtypes that operators allow, and the parts that type rules share: broadcasting, axes, contents."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..dims import Dim, Expr, Shape, broadcast_dim, product, unknown
+from ..dtypes import DTYPES, INT64
+from ..ir import Value
+from ..types import KNOWN_LIMIT, Known, TensorType
+from ._op import RuleError
+
+
+def dtypes(names: str) -> frozenset:
+    """The dtypes with these names."""
+    return frozenset(DTYPES[n] for n in names.split())
+
+
+IEEE = dtypes("float16 float32 float64")
+FLOAT = IEEE | dtypes("bfloat16")
+SIGNED_INTS = dtypes("int8 int16 int32 int64")
+UNSIGNED_INTS = dtypes("uint8 uint16 uint32 uint64")
+INTS = SIGNED_INTS | UNSIGNED_INTS
+WIDE_INTS = dtypes("int32 int64 uint32 uint64")
+NUMERIC = FLOAT | INTS
+INDEX = dtypes("int32 int64")
+BOOLEAN = dtypes("bool")
+STRINGS = dtypes("string")
+COMPLEX = dtypes("complex64 complex128")
+CLASSIC = IEEE | INTS | BOOLEAN | STRINGS | COMPLEX  # the types of the first opsets
+FLOAT8 = dtypes("float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz")
+ANY = frozenset(DTYPES.values())
+
+_broadcast_memo: dict[tuple[Shape, Shape], Shape] = {}
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape in which these meet by NumPy's broadcasting. Raises RuleError where they cannot."""
+    result = shapes[0]
+    for shape in shapes[1:]:
+        if result is not shape and result != shape:
+            found = _broadcast_memo.get((result, shape))
+            result = found if found is not None else _broadcast_two(result, shape)
+    return result
+
+
+def _broadcast_two(a: Shape, b: Shape) -> Shape:
+    short, long = sorted((a, b), key=len)
+    lead = len(long) - len(short)
+    try:
+        result = long[:lead] + tuple(broadcast_dim(x, y) for x, y in zip(long[lead:], short))
+    except ValueError as e:
+        raise RuleError(f"shapes {list(a)} and {list(b)} do not broadcast: {e}") from None
+    if len(_broadcast_memo) > 4096:
+        _broadcast_memo.clear()
+    _broadcast_memo[a, b] = result
+    return result
+
+
+def axis_of(axis: int, rank: int, name: str = "axis", beyond: int = 0) -> int:
+    """The axis counted from the front. `beyond`: how far past the last one it may lie. Raises RuleError where there is no such axis."""
+    if not -rank - beyond <= axis < rank + beyond:
+        raise RuleError(f"{name} is {axis}; expected {-rank - beyond} to {rank + beyond - 1}, for rank {rank}")
+    return axis + rank + beyond if axis < 0 else axis
+
+
+def known_ints(x: Value | None) -> tuple[int, ...] | None:
+    """The contents of `x` where all are known numbers."""
+    known = None if x is None else x.known
+    return None if known is None or any(isinstance(k, Expr) for k in known) else tuple(int(k) for k in known)  # pyright: ignore[reportArgumentType]
+
+
+def known_dims(x: Value | None) -> tuple[Dim, ...] | None:
+    """The contents of `x`, numbers or dims."""
+    return None if x is None or x.known is None else tuple(k if isinstance(k, Expr) else int(k) for k in x.known)
+
+
+def unknowns(count: int) -> Shape:
+    """A shape of `count` dims that nobody else has."""
+    return tuple(unknown() for _ in range(count))
+
+
+def length_of(x: Value) -> int | None:
+    """The length of a 1-D value, where it is a known number."""
+    if x.type.shape is None:
+        return None
+    if len(x.shape) != 1:
+        raise RuleError(f"{x.name} has shape {list(x.shape)}; expected one axis")
+    return x.shape[0] if isinstance(x.shape[0], int) else None
+
+
+def computed(shape: Shape, inputs: Sequence[Value], function: Callable[..., Any]) -> Known | None:
+    """The contents of an elementwise result on known integer contents, one number at a time; None where they are not followed."""
+    size = product(shape)
+    if not isinstance(size, int) or size > KNOWN_LIMIT or len(shape) > 1:
+        return None
+    columns = []
+    for x in inputs:
+        known = x.type.known
+        if known is None or len(known) not in (1, size) or x.type.dtype.kind not in "iub":
+            return None
+        columns.append(known * size if len(known) == 1 and size != 1 else known)
+    try:
+        return tuple(function(*row) for row in zip(*columns))
+    except (ZeroDivisionError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def int_vector(count: Dim, known: Known | None = None) -> TensorType:
+    """The type of an int64 vector."""
+    return TensorType(INT64, (count,), known)
+
+
+def static_product(shape: Shape) -> int | None:
+    """The number of elements, where every dim is a number."""
+    return math.prod(shape) if all(isinstance(d, int) for d in shape) else None  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,138 @@
+"""A literal tensor: dtype, shape, and bytes that are read when they are wanted."""
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .dtypes import STRING, as_dtype
+from .types import KNOWN_LIMIT, TensorType
+
+
+class Tensor:
+    """Data that stands in a model: a weight's, or an attribute's.
+
+    storage: how the file that it came from keeps it ("raw", "typed", "external", "sparse"); a hint for writers, "raw" for data made here.
+    carried: what a format needs to write it back as it was, and that means nothing to graphir.
+    """
+
+    __slots__ = ("_array", "_read", "carried", "dtype", "shape", "storage")
+
+    def __init__(self, dtype: np.dtype, shape: Sequence[int], read: Callable[[], np.ndarray], storage: str = "raw", carried: Any = None):
+        self.dtype = dtype
+        self.shape = tuple(shape)
+        self._read = read
+        self._array: np.ndarray | None = None
+        self.storage = storage
+        self.carried = carried
+
+    @classmethod
+    def of(cls, x: Any, dtype: np.dtype | str | None = None) -> "Tensor":
+        """A tensor of the numbers in `x`, which is copied unless it is a read-only array; Python floats become float32, as everywhere in ONNX."""
+        if isinstance(x, Tensor):
+            return x
+        array = np.asarray(x)
+        if dtype is None and array.dtype == np.float64 and not isinstance(x, np.ndarray | np.generic):
+            dtype = "float32"
+        wanted = as_dtype(array.dtype if dtype is None else dtype)
+        array = array.astype(wanted, copy=array.flags.writeable or array.dtype != wanted)
+        array.flags.writeable = False
+        tensor = cls(wanted, array.shape, lambda: array)
+        tensor._array = array
+        return tensor
+
+    @property
+    def array(self) -> np.ndarray:
+        """The data, as a read-only array of `shape` and `dtype`."""
+        if self._array is None:
+            array = self._read()
+            if array.shape != self.shape or array.dtype != self.dtype:
+                raise ValueError(f"a tensor declared {self.type} was read as {array.dtype}{list(array.shape)}")
+            array.flags.writeable = False
+            self._array = array
+            self._read = _spent
+        return self._array
+
+    @property
+    def elements(self) -> int:
+        """How many numbers there are."""
+        count = 1
+        for d in self.shape:
+            count *= d
+        return count
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the array in memory."""
+        return self.elements * self.dtype.itemsize
+
+    @property
+    def type(self) -> TensorType:
+        """Its type, with the contents as `known` where they are few whole numbers, or booleans, or one float."""
+        known = None
+        if (
+            self.elements <= KNOWN_LIMIT
+            and len(self.shape) <= 1
+            and (self.dtype.kind in "iub" or (self.dtype.kind == "f" and self.elements <= 8))
+        ):
+            known = tuple(self.array.reshape(-1).tolist())
+        return TensorType(self.dtype, self.shape, known)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal data, to the bit: NaNs with the same payload are equal, 0.0 and -0.0 are not."""
+        if self is other:
+            return True
+        if not isinstance(other, Tensor) or self.dtype != other.dtype or self.shape != other.shape:
+            return False
+        if self.dtype == STRING:
+            return self.array.tolist() == other.array.tolist()
+        return self.array.tobytes() == other.array.tobytes()
+
+    def __hash__(self) -> int:
+        return hash((self.dtype, self.shape))
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.type})"
+
+
+class SparseTensor:
+    """Data given by its nonzero values and where they are: `indices` is (NNZ,) into the flat tensor or (NNZ, rank)."""
+
+    __slots__ = ("carried", "indices", "shape", "values")
+
+    def __init__(self, values: Tensor, indices: Tensor, shape: Sequence[int], carried: Any = None):
+        self.values = values
+        self.indices = indices
+        self.shape = tuple(shape)
+        self.carried = carried
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The element type."""
+        return self.values.dtype
+
+    def dense(self) -> np.ndarray:
+        """The whole tensor. Raises ValueError where an index lies outside of it."""
+        indices = self.indices.array
+        if indices.ndim == 2:
+            if indices.size and ((indices < 0).any() or (indices >= np.asarray(self.shape)).any()):
+                raise ValueError(f"a sparse tensor of shape {list(self.shape)} has an index outside of it")
+            indices = np.ravel_multi_index(tuple(indices.T), self.shape) if indices.size else indices.reshape(-1)
+        out = np.zeros(self.shape, self.dtype)
+        if indices.size and (indices.min() < 0 or indices.max() >= out.size):
+            raise ValueError(f"a sparse tensor of shape {list(self.shape)} has an index outside of it")
+        out.reshape(-1)[indices] = self.values.array
+        return out
+
+
+def round_to_float32(x: float) -> float:
+    """The float32 nearest to x, as a Python float: what a float attribute holds."""
+    try:
+        return struct.unpack("f", struct.pack("f", x))[0]
+    except OverflowError:
+        return float("inf") if x > 0 else float("-inf")
+
+
+def _spent() -> np.ndarray:
+    raise AssertionError("a tensor was read twice")

@@ -1,0 +1,146 @@
+"""What a value may be: a tensor, a sequence, an optional, a map, a sparse tensor."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from .dims import Dim, Shape, as_dim, substitute
+from .dtypes import NAMES, as_dtype
+
+Known = tuple[int | float | bool | Dim, ...]
+KNOWN_LIMIT = 64  # contents longer than this are not followed: shapes, axes and pads are shorter
+
+
+class Type:
+    """The base of all types. Types are immutable, and equal when their parts are."""
+
+    __slots__ = ()
+
+    def _parts(self) -> tuple:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and isinstance(other, Type) and self._parts() == other._parts())
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._parts()))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class TensorType(Type):
+    """A dense tensor. `shape` is None where the rank is unknown; `known` holds the contents, flat, where they are few and known, and is no part of equality."""
+
+    __slots__ = ("dtype", "known", "shape")
+
+    def __init__(self, dtype: np.dtype | str | type, shape: Iterable[Dim | str | None] | None = None, known: Known | None = None):
+        self.dtype: np.dtype = dtype if dtype.__class__ in _DTYPE_CLASSES else as_dtype(dtype)  # pyright: ignore[reportAttributeAccessIssue]
+        if shape.__class__ is not tuple and shape is not None:
+            shape = tuple(shape)
+        if shape is not None:
+            for d in shape:  # pyright: ignore[reportGeneralTypeIssues]
+                if d.__class__ is not int:
+                    shape = tuple([as_dim(d) for d in shape])
+                    break
+        self.shape: Shape | None = shape  # pyright: ignore[reportAttributeAccessIssue]
+        self.known = known
+
+    def _parts(self) -> tuple:
+        return self.dtype, self.shape
+
+    def __str__(self) -> str:
+        return f"{NAMES[self.dtype]}{shape_text(self.shape)}"
+
+
+class SparseTensorType(Type):
+    """A sparse tensor."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, dtype: np.dtype | str, shape: Iterable[Dim | str | None] | None = None):
+        self.dtype = as_dtype(dtype)
+        self.shape: Shape | None = None if shape is None else tuple(as_dim(d) for d in shape)
+
+    def __str__(self) -> str:
+        return f"sparse({NAMES[self.dtype]}{shape_text(self.shape)})"
+
+
+class SequenceType(Type):
+    """A sequence of values of one type; `element` is None where the file does not say which."""
+
+    __slots__ = ("element",)
+
+    def __init__(self, element: Type | None):
+        self.element = element
+
+    def __str__(self) -> str:
+        return f"sequence({self.element or '?'})"
+
+
+class OptionalType(Type):
+    """A value, or none; `element` is None where the file does not say which."""
+
+    __slots__ = ("element",)
+
+    def __init__(self, element: Type | None):
+        self.element = element
+
+    def __str__(self) -> str:
+        return f"optional({self.element or '?'})"
+
+
+class MapType(Type):
+    """A map from integers or strings to values; `value` is None where the file does not say which."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: np.dtype | str, value: Type | None):
+        self.key = as_dtype(key)
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"map({NAMES[self.key]}, {self.value or '?'})"
+
+
+class OpaqueType(Type):
+    """A type that only its own domain knows; carried, never computed with."""
+
+    __slots__ = ("domain", "name")
+
+    def __init__(self, domain: str, name: str):
+        self.domain = domain
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"opaque({self.domain}:{self.name})"
+
+
+def shape_text(shape: Shape | None) -> str:
+    """A shape as text: `[N, 64]`, `[]` for a scalar, `[...]` for an unknown rank."""
+    return "[...]" if shape is None else f"[{', '.join(map(str, shape))}]"
+
+
+def map_dims(type_: Type | None, change) -> Type | None:
+    """`type_` with `change(dim)` in place of each dim, inside sequences, optionals and maps too, and inside known contents."""
+    if isinstance(type_, TensorType):
+        if type_.shape is None and type_.known is None:
+            return type_
+        shape = type_.shape and tuple(change(d) for d in type_.shape)
+        known = type_.known and tuple(k if isinstance(k, int | float) else change(k) for k in type_.known)
+        return type_ if shape == type_.shape and known == type_.known else TensorType(type_.dtype, shape, known)
+    if isinstance(type_, SequenceType | OptionalType):
+        return type(type_)(map_dims(type_.element, change))
+    if isinstance(type_, MapType):
+        return MapType(type_.key, map_dims(type_.value, change))
+    if isinstance(type_, SparseTensorType):
+        return SparseTensorType(type_.dtype, type_.shape and tuple(change(d) for d in type_.shape))
+    return type_
+
+
+def bind(type_: Type | None, sizes: Mapping[str, Dim]) -> Type | None:
+    """`type_` with the symbols named in `sizes` replaced."""
+    return map_dims(type_, lambda d: substitute(d, sizes))
+
+
+_DTYPE_CLASSES = frozenset(type(d) for d in NAMES)

@@ -1,0 +1,83 @@
+"""What a kernel is: a function of arrays, found by its op's family and name, and what the executor may know of it."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from graphir.ops import Op
+from graphir.types import Type
+
+
+class Bound(NamedTuple):
+    """What runs each time. out: takes `out=`; view: the result may share memory with an input; inplace: `out` may be an input of its type."""
+
+    run: Callable[..., Any]
+    out: bool = False
+    view: bool = False
+    inplace: bool = False
+
+
+class Site(NamedTuple):
+    """Where a kernel will run: all attributes, concrete types, and the arrays of those inputs that are constant."""
+
+    xp: Any
+    attributes: dict[str, Any]
+    inputs: list[Type | None]
+    outputs: list[Type | None]
+    constants: list[Any]
+
+
+class Prepared:
+    """A kernel with a preparing half: from a Site to what runs each time."""
+
+    def __init__(self, prepare: Callable[[Site], Callable[..., Any] | Bound]):
+        self.prepare = prepare
+        self.__doc__ = prepare.__doc__
+
+
+Kernel = Callable[..., Any] | Prepared
+
+
+def prepared(prepare: Callable[[Site], Callable[..., Any] | Bound]) -> Prepared:
+    """Mark a function as the preparing half of a kernel."""
+    return Prepared(prepare)
+
+
+def view(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a kernel whose result may share memory with an input."""
+    kernel.is_view = True  # pyright: ignore[reportFunctionMemberAccess]
+    return kernel
+
+
+def ufunc(name: str) -> Prepared:
+    """The kernel that is the namespace's own function of that name, which takes `out` and may write onto an input."""
+    function = attrgetter(name)
+    return Prepared(lambda site: Bound(function(site.xp), out=True, inplace=True))
+
+
+def find(op: Op, overrides: str | None = None) -> Kernel | None:
+    """The kernel of a declared op: in the package `overrides`, at the mirrored path, or the op's own. None where there is none."""
+    family = op.module.rpartition(".")[2]
+    if op.module.startswith("graphir.ops."):
+        for package in filter(None, (overrides, "graphir_arrays.kernels")):
+            try:
+                module = importlib.import_module(f"{package}.{family}")
+            except ModuleNotFoundError as e:
+                if e.name != f"{package}.{family}":
+                    raise
+                continue
+            if (kernel := getattr(module, op.function, None)) is not None:
+                return kernel
+    return op.own_kernel
+
+
+def bind(kernel: Kernel, site: Site) -> Bound:
+    """What runs each time at this site."""
+    if isinstance(kernel, Prepared):
+        made = kernel.prepare(site)
+        return made if isinstance(made, Bound) else Bound(made)
+    takes_out = "out" in inspect.signature(kernel).parameters
+    return Bound(partial(kernel, site.xp, **site.attributes), out=takes_out, view=getattr(kernel, "is_view", False))
