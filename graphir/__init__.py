@@ -1,9 +1,44 @@
-"""graphir takes any ONNX model; shows it, runs it, differentiates it, trains it, and hands it on as plain ONNX."""
+"""graphir takes any ONNX model; shows it, runs it, differentiates it, trains it, and hands it on as plain ONNX.
 
-from . import ops
-from .ir import Graph, Node, Value, Weight
-from .model import Function, Model
-from .tensors import Tensor
-from .types import MapType, OptionalType, SequenceType, SparseTensorType, TensorType
+The names below load when they are first used, so that `import graphir` and `graphir --help` cost next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import ops
+    from .ir import Graph, Node, Value, Weight
+    from .model import Function, Model
+    from .plugins import FormatError, compile, dumps, load, loads, save
+    from .tensors import Tensor
+    from .types import MapType, OptionalType, SequenceType, SparseTensorType, TensorType
 
 __version__ = "0.1.0"
+__all__ = [
+    "load", "loads", "save", "dumps", "compile", "FormatError",
+    "Model", "Graph", "Node", "Value", "Weight", "Function", "Tensor", "ops",
+    "TensorType", "SequenceType", "OptionalType", "MapType", "SparseTensorType",
+]  # fmt: skip
+
+_HOMES = {  # module -> the names that it gives
+    "ir": "Graph Node Value Weight",
+    "model": "Function Model",
+    "plugins": "FormatError compile dumps load loads save",
+    "tensors": "Tensor",
+    "types": "MapType OptionalType SequenceType SparseTensorType TensorType",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ops":
+        return import_module(f"{__name__}.ops")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

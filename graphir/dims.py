@@ -41,7 +41,7 @@ class Apply:
 
     def __str__(self) -> str:
         if self.function == "floordiv":
-            return "//".join(f"({a})" if isinstance(a, Expr) and not a.is_atom else str(a) for a in self.args)
+            return "//".join(str(a) if isinstance(a, int) and a >= 0 or isinstance(a, Expr) and a.is_name else f"({a})" for a in self.args)
         return f"{self.function}({', '.join(map(str, self.args))})"
 
 
@@ -63,6 +63,11 @@ class Expr:
     def is_atom(self) -> bool:
         """Whether this is one atom alone: a symbol, an unknown, a function of dims."""
         return len(self.terms) == 1 and self.terms[0][1] == 1 and len(self.terms[0][0]) == 1
+
+    @property
+    def is_name(self) -> bool:
+        """Whether this prints as one word: a symbol, or a function by name."""
+        return self.is_atom and not (isinstance(self.terms[0][0][0], Apply) and self.terms[0][0][0].function == "floordiv")
 
     @property
     def is_unknown(self) -> bool:
@@ -172,6 +177,17 @@ def ceil_div(a: Dim, b: Dim) -> Dim:
     return -((-a) // b)
 
 
+def nonnegative(dim: Dim) -> bool:
+    """Whether `dim` is surely 0 or more, whatever sizes its symbols stand for."""
+    return all(coefficient > 0 and all(map(_is_size, monomial)) for monomial, coefficient in _terms(dim))
+
+
+def _is_size(atom: Atom) -> bool:
+    if isinstance(atom, Symbol):
+        return True
+    return (any if atom.function == "max" else all)(map(nonnegative, atom.args))
+
+
 def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """`dim` with the symbols named in `sizes` replaced. Raises ZeroDivisionError and ValueError where the sizes do not fit."""
     if isinstance(dim, int):
@@ -224,21 +240,25 @@ def relabel(dim: Dim, fresh: dict[int, Dim]) -> Dim:
     return swap(dim)
 
 
-def parse(text: str) -> Dim:
-    """The dim that prints as `text`; a symbol of that name where no expression does."""
+def parse(text: str, unknowns: dict[int, Dim] | None = None) -> Dim:
+    """The dim that prints as `text`; a symbol of that name where no expression does. `?3` is a name too, unless `unknowns` says what it stands for."""
     if _IDENTIFIER.match(text):
         return symbol(text)
+    tokens = _TOKEN.findall(text)
     try:
-        tokens = _TOKEN.findall(text)
-        dim, rest = _parse_sum(tokens)
+        dim, rest = _parse_sum(tokens) if len(tokens) <= PARSE_LIMIT else (0, tokens)
         if not rest and isinstance(dim, Expr) and str(dim) == text:
-            return dim
+            if unknowns is not None:
+                return relabel(dim, unknowns)
+            if all(isinstance(a.name, str) for a in atoms(dim)):
+                return dim
     except (ValueError, IndexError, ZeroDivisionError, RecursionError):
         pass
     return symbol(text)
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z_][\w.]*|\d+|//|\S')
+PARSE_LIMIT = 1000  # expressions of more tokens than this are not parsed: they may come from a hostile file
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z_][\w.]*|\?\d+|\d+|//|\S')
 
 
 def _parse_sum(tokens: list[str]) -> tuple[Dim, list[str]]:
@@ -256,6 +276,8 @@ def _parse_product(tokens: list[str]) -> tuple[Dim, list[str]]:
     total, tokens = _parse_atom(tokens)
     while tokens and tokens[0] in ("*", "//"):
         factor, rest = _parse_atom(tokens[1:])
+        if tokens[0] == "*" and (len(_terms(total)) > 1 or len(_terms(factor)) > 1):
+            raise ValueError("products of sums print multiplied out, and doing that here could take for ever")
         total = total * factor if tokens[0] == "*" else total // factor
         tokens = rest
     return total, tokens
@@ -274,9 +296,9 @@ def _parse_atom(tokens: list[str]) -> tuple[Dim, list[str]]:
         a, rest = _parse_sum(rest[1:])
         b, rest = _parse_sum(rest[1:])
         return _apply(first, a, b), rest[1:]
-    if not _IDENTIFIER.match(first):
+    if not re.match(r"\?\d|[A-Za-z_]", first):
         raise ValueError(first)
-    return symbol(first), rest
+    return Expr((((Symbol(int(first[1:]) if first[0] == "?" else first),), 1),)), rest
 
 
 def _terms(dim: Dim) -> tuple[tuple[Monomial, int], ...]:
@@ -316,9 +338,11 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
         raise ZeroDivisionError(f"{a} // 0")
     if a == b:
         return 1
+    if a == 0:
+        return 0
     if len(divisor) > 1:
         return _apply("floordiv", a, b)
-    (below, size), *_ = divisor
+    below, size = divisor[0]
     if size < 0:
         return _floordiv(-a, -b)
     quotient, rest = [], []
@@ -358,9 +382,9 @@ def _apply(function: str, a: Dim, b: Dim) -> Dim:
     if a == b:
         return 1 if function == "floordiv" else a
     if function in ("max", "min"):
-        gap = a - b
-        if isinstance(gap, int):  # they differ by a constant, so one is always the larger
-            return a if (gap > 0) == (function == "max") else b
+        for larger, smaller in ((a, b), (b, a)):
+            if nonnegative(larger - smaller):
+                return larger if function == "max" else smaller
     if function == "broadcast" and (isinstance(a, int) or isinstance(b, int)):
         return broadcast_dim(a, b)
     if function != "floordiv" and str(b) < str(a):

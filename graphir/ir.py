@@ -159,7 +159,6 @@ class Graph(Scope):
             return
         if name in self.root._names:
             raise ValueError(f"cannot rename {value.name} to {name}: the name is taken")
-        self.root._names.pop(value.name, None)
         self._rename(value, self.claim(name))
 
     def _rename(self, value: Value, name: str) -> None:
@@ -184,7 +183,7 @@ class Graph(Scope):
         finally:
             self._visited = None
             self.nodes += old[done:]
-            self.nodes = [n for n in self.nodes if n.graph is self]
+            self.sweep()
 
     def keep(self, node: Node) -> None:
         """While the graph is edited: put the visited node here, so that what is built next lands after it."""
@@ -226,13 +225,13 @@ class Graph(Scope):
             for v in node.outputs:
                 if v is not None and any(user not in gone for user in v.uses):
                     raise ValueError(f"cannot drop {node.label}: {v.name} is still read by {next(iter(v.uses))}")
-            node.set_inputs(())
-            node.graph = None
-            for body in node.bodies.values():
-                body.outputs = ()
-                body.drop(*body.nodes)
+            node.discard()
         if gone:
-            self.nodes = [n for n in self.nodes if n not in gone]
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Clear the list of nodes of those that were discarded."""
+        self.nodes = [n for n in self.nodes if n.graph is self]
 
     def drop_weight(self, weight: Weight) -> None:
         """Remove a weight that nobody reads."""

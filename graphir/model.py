@@ -173,12 +173,13 @@ def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, V
     return new
 
 
-def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value]) -> Node:
-    """A copy of `node` at the end of `graph`, its inputs and outputs looked up and entered in `mapping`."""
+def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value], prefix: str | None = None) -> Node:
+    """A copy of `node` at the end of `graph`, its inputs and outputs looked up and entered in `mapping`. With a prefix, names are made fresh."""
     attributes = {k: _copy_attribute(x, graph, mapping) for k, x in node.attributes.items()} if node.attributes else {}
-    names = [v.name if v is not None else "" for v in node.outputs]
+    names = ["" if v is None else v.name if prefix is None else graph.fresh(prefix + v.name) for v in node.outputs]
     types = [v.type if v is not None else None for v in node.outputs]
-    new = graph.append(node.op, tuple([v and mapping.get(v, v) for v in node.inputs]), attributes, types, node.name, names)
+    name = prefix + node.name if prefix and node.name else node.name
+    new = graph.append(node.op, tuple([v and mapping.get(v, v) for v in node.inputs]), attributes, types, name, names)
     new.carried = node.carried
     for old, copied in zip(node.outputs, new.outputs, strict=True):
         if old is not None and copied is not None:

@@ -180,6 +180,15 @@ class Node:
             value = self.outputs[index] = Value(self.graph.fresh(self.op.name.lower()), type_, self.graph, self)
         return value
 
+    def discard(self) -> None:
+        """Stop reading, and leave the graph with its bodies. The graph's list is cleared by `Graph.sweep`."""
+        self.set_inputs(())
+        self.graph = None
+        for body in self.bodies.values() if self.attributes else ():
+            body.outputs = ()
+            for node in body.nodes:
+                node.discard()
+
     def set_inputs(self, inputs: Sequence[Value | None]) -> None:
         """Read these values instead."""
         for v in self.inputs:

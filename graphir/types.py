@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from .dims import Dim, Shape, as_dim, substitute
+from .dims import Dim, Shape, Symbol, as_dim, substitute
 from .dtypes import NAMES, as_dtype
 
 Known = tuple[int | float | bool | Dim, ...]
@@ -113,7 +113,7 @@ class OpaqueType(Type):
         self.name = name
 
     def __str__(self) -> str:
-        return f"opaque({self.domain}:{self.name})"
+        return f"opaque({Symbol(self.domain)}:{Symbol(self.name)})"  # odd names are quoted
 
 
 def shape_text(shape: Shape | None) -> str:

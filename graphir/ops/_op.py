@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, NamedTuple, ParamSpec, TypeVar, Unio
 import numpy as np
 
 from ..dims import unknown
-from ..dtypes import BOOL, FLOAT32, INT64, INTEGERS, NAMES
+from ..dtypes import BOOL, FLOAT32, FLOATS, INT32, INT64, INTEGERS, NAMES, as_dtype
 from ..ir import Attribute, Graph, Node, Operator, UnknownRank, Value, Weight, home
 from ..tensors import SparseTensor, Tensor, round_to_float32
 from ..types import TensorType, Type
@@ -24,9 +24,11 @@ T1 = Annotated[Any, "T1"]
 T2 = Annotated[Any, "T2"]
 T3 = Annotated[Any, "T3"]
 Ints = Annotated[Any, INT64]
+Index = Annotated[Any, "Tind", INT64]  # where int32 will do, too
 Floats = Annotated[Any, FLOAT32]
 Bool = Annotated[Any, BOOL]
 DType = Annotated[str, "dtype"]  # of an attribute: an element type, by name
+_OPERANDS = {INT64: frozenset((INT32, INT64)), FLOAT32: FLOATS, BOOL: frozenset((BOOL,))}  # what such inputs may be
 
 
 class RuleError(TypeError):
@@ -56,11 +58,12 @@ class Op(Operator, Generic[P, R]):
     """A declared operator. Calling it on values adds its node to their graph and returns the outputs.
 
     rule: the type rule, or the decomposition where `is_composite`. inputs, attributes, defaults: the schema, read from the rule's signature.
-    types: type variable -> allowed dtypes. outputs: "one", "tuple" or "list".
+    types: type variable -> allowed dtypes. outputs: "one", "tuple" or "list". random: draws numbers, so it is neither folded nor merged.
     """
 
-    def __init__(self, name: str, since: int, domain: str, rule: Callable[P, Any], types: dict[str, frozenset[np.dtype]]):
+    def __init__(self, name: str, since: int, domain: str, rule: Callable[P, Any], types: dict[str, frozenset[np.dtype]], random: bool = False):
         super().__init__(domain, name)
+        self.random = random
         self.since = since
         self.rule = rule
         self.types = types
@@ -86,10 +89,7 @@ class Op(Operator, Generic[P, R]):
                 required = p.default is p.empty
                 self.attributes[p.name] = AttributeSpec(p.name, _attribute_kind(p.annotation), required, None if required else p.default)
             else:
-                mark = _mark(p.annotation)
-                number = mark if isinstance(mark, np.dtype) else None
-                variadic = p.kind is p.VAR_POSITIONAL
-                self.inputs.append(Input(p.name, p.default is None, variadic, mark if isinstance(mark, str) else None, number))
+                self.inputs.append(Input(p.name, p.default is None, p.kind is p.VAR_POSITIONAL, *_mark(p.annotation)))
         self.defaults = {a.name: a.default for a in self.attributes.values() if not a.required}
         self._required = [a.name for a in self.attributes.values() if a.required]
         returns = signature.return_annotation
@@ -103,6 +103,8 @@ class Op(Operator, Generic[P, R]):
             if x.var in self.types:
                 checks.setdefault(x.var, []).append(i)
         self._checks = [(var, self.types[var], at) for var, at in checks.items()]
+        operands = [(i, x) for i, x in enumerate(self.inputs) if x.number is not None and x.var not in self.types]
+        self._checks += [(x.name, _OPERANDS[x.number], [i]) for i, x in operands]
 
     # ---- declaring ------------------------------------------------------------------------------------------------------------------
 
@@ -301,20 +303,22 @@ class _Declare(typing.Protocol):
     @overload
     def __call__(self, rule: Callable[P, tuple[Type, A2, A3]], /) -> Op[P, tuple[Value, Value, Value]]: ...
     @overload
-    def __call__(self, rule: Callable[P, tuple[Value, ...]], /) -> Op[P, tuple[Value, ...]]: ...
+    def __call__(self, rule: Callable[P, tuple[Value, ...] | tuple[Type | None, ...]], /) -> Op[P, tuple[Value, ...]]: ...
     @overload
     def __call__(self, rule: Callable[P, list[Type]], /) -> Op[P, tuple[Value, ...]]: ...
 
 
-def op(name: str, *, since: int, domain: str = "", **types: frozenset[np.dtype]) -> _Declare:
-    """Declare the operator `name`, of which `since` is the newest version. types: type variable -> allowed dtypes."""
-    return lambda rule: Op(name, since, domain, rule, types)  # pyright: ignore[reportReturnType]
+def op(name: str, *, since: int, domain: str = "", random: bool = False, **types: frozenset[np.dtype]) -> _Declare:
+    """Declare the operator `name`, of which `since` is the newest version. types: type variable -> allowed dtypes; random: draws numbers."""
+    return lambda rule: Op(name, since, domain, rule, types, random)  # pyright: ignore[reportReturnType]
 
 
-def _mark(annotation: Any) -> str | np.dtype | None:
+def _mark(annotation: Any) -> tuple[str | None, np.dtype | None]:
+    """The type variable and the dtype of numbers that an input's annotation names."""
     if typing.get_origin(annotation) in (Union, UnionType):
         annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
-    return annotation.__metadata__[0] if typing.get_origin(annotation) is Annotated else None
+    marks = annotation.__metadata__ if typing.get_origin(annotation) is Annotated else ()
+    return next((m for m in marks if isinstance(m, str)), None), next((m for m in marks if isinstance(m, np.dtype)), None)
 
 
 def _attribute_kind(annotation: Any) -> str:
@@ -348,17 +352,11 @@ def _is(kind: type) -> Callable[[Any], Any]:
     return check
 
 
-def _to_dtype(x: Any) -> str:
-    from ..dtypes import as_dtype
-
-    return NAMES[as_dtype(x)]
-
-
 _NORMALIZE: dict[str, Callable[[Any], Any]] = {
     "int": _to_int,
     "float": lambda x: round_to_float32(float(x)),
     "str": _to_str,
-    "dtype": _to_dtype,
+    "dtype": lambda x: NAMES[as_dtype(x)],
     "ints": lambda x: tuple(_to_int(i) for i in x),
     "floats": lambda x: tuple(round_to_float32(float(i)) for i in x),
     "strs": lambda x: tuple(_to_str(i) for i in x),

@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..dims import Dim, Expr, Shape, broadcast_dim, product, unknown
 from ..dtypes import DTYPES, INT64
 from ..ir import Value
-from ..types import KNOWN_LIMIT, Known, TensorType
+from ..types import KNOWN_LIMIT, Known, OptionalType, SequenceType, TensorType, Type
 from ._op import RuleError
 
 
@@ -30,6 +32,7 @@ COMPLEX = dtypes("complex64 complex128")
 CLASSIC = IEEE | INTS | BOOLEAN | STRINGS | COMPLEX  # the types of the first opsets
 FLOAT8 = dtypes("float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz")
 ANY = frozenset(DTYPES.values())
+ANY_25 = ANY - dtypes("float6_e2m3fn float6_e3m2fn")  # those that opset 25 knows
 
 _broadcast_memo: dict[tuple[Shape, Shape], Shape] = {}
 
@@ -89,21 +92,50 @@ def length_of(x: Value) -> int | None:
     return x.shape[0] if isinstance(x.shape[0], int) else None
 
 
-def computed(shape: Shape, inputs: Sequence[Value], function: Callable[..., Any]) -> Known | None:
-    """The contents of an elementwise result on known integer contents, one number at a time; None where they are not followed."""
+def computed(shape: Shape, inputs: Sequence[Value], function: Callable[..., Any], dtype: np.dtype | None = None) -> Known | None:
+    """The contents of an elementwise result on known contents, of `dtype` (the last input's by default).
+
+    None where they are not followed: too many, a number that `function` cannot tell (it raises), or one that the dtype cannot hold.
+    """
     size = product(shape)
     if not isinstance(size, int) or size > KNOWN_LIMIT or len(shape) > 1:
         return None
     columns = []
     for x in inputs:
         known = x.type.known
-        if known is None or len(known) not in (1, size) or x.type.dtype.kind not in "iub":
+        if known is None or len(known) not in (1, size):
             return None
         columns.append(known * size if len(known) == 1 and size != 1 else known)
+    dtype = inputs[-1].type.dtype if dtype is None else dtype
     try:
-        return tuple(function(*row) for row in zip(*columns))
+        return tuple(_held(function(*_alike(row)), dtype) for row in zip(*columns))
     except (ZeroDivisionError, TypeError, ValueError, OverflowError):
         return None
+
+
+def _alike(row: Sequence[Any]) -> Sequence[Any]:
+    """Numbers that meet dims as whole numbers: dims know no fractions. Raises TypeError for one that is not whole."""
+    if not any(isinstance(k, Expr) for k in row):
+        return row
+    if any(isinstance(k, float) and not k.is_integer() for k in row):
+        raise TypeError
+    return [int(k) if isinstance(k, float) else k for k in row]
+
+
+def _held(x: Any, dtype: np.dtype) -> int | float | bool | Dim:
+    """A number as `dtype` holds it. Raises TypeError where it cannot; dims need 32 bits."""
+    if isinstance(x, Expr) and dtype in NUMERIC and dtype.itemsize >= 4:
+        return x
+    if isinstance(x, int) and dtype in INTS and np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
+        return int(x)
+    if isinstance(x, int | float) and dtype in IEEE | BOOLEAN:
+        return dtype.type(x).item()
+    raise TypeError
+
+
+def kept(shape: Sequence[Dim], known: Known | None) -> Known | None:
+    """`known`, where a tensor of this shape may carry it: 0-d or 1-d, of few elements."""
+    return known if known is not None and len(shape) <= 1 and product(shape) == len(known) <= KNOWN_LIMIT else None
 
 
 def int_vector(count: Dim, known: Known | None = None) -> TensorType:
@@ -114,3 +146,19 @@ def int_vector(count: Dim, known: Known | None = None) -> TensorType:
 def static_product(shape: Shape) -> int | None:
     """The number of elements, where every dim is a number."""
     return math.prod(shape) if all(isinstance(d, int) for d in shape) else None  # pyright: ignore[reportArgumentType]
+
+
+def join(a: Type | None, b: Type | None, dim: Callable[[Dim, Dim], Dim]) -> Type | None:
+    """The type of what is of type `a` or of type `b`; `dim` says what two dims become. Raises RuleError where no type holds both."""
+    if a is None or b is None:
+        return None
+    if isinstance(a, TensorType) and isinstance(b, TensorType) and a.dtype == b.dtype:
+        if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+            return TensorType(a.dtype)
+        alike = a.known is not None and a.known == b.known and all(not isinstance(k, Expr) or dim(k, k) == k for k in a.known)
+        return TensorType(a.dtype, [dim(x, y) for x, y in zip(a.shape, b.shape)], a.known if alike else None)
+    if isinstance(a, SequenceType | OptionalType) and type(a) is type(b):
+        return type(a)(join(a.element, b.element, dim))  # pyright: ignore[reportAttributeAccessIssue]
+    if a == b:
+        return a
+    raise RuleError(f"{a} and {b} meet in one value; expected one type of value and one dtype")

@@ -1,32 +1,257 @@
-"""Operators that move, cut, join and repeat elements, and those that tell or make shapes."""
+"""Operators that tell a shape, change it, and join, split and slice along an axis."""
 
-from ..dims import Expr, product
-from ..dtypes import DTYPES
-from ..types import TensorType
-from ._op import Ints, RuleError, T, op
-from ._types import ANY, int_vector, known_dims, length_of, unknowns
+from collections.abc import Sequence
+
+from ..dims import Dim, Expr, ceil_div, max_, min_, nonnegative, product, unknown
+from ..types import Known, TensorType
+from ._op import Index, Ints, RuleError, T, op
+from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, broadcast, int_vector, kept, known_dims, known_ints, length_of, unknowns
+
+ENDLESS = 2**31 - 1  # what exporters write for "to the end": from here on a bound lies past every axis
 
 
-@op("Shape", since=25, T=ANY)
+@op("Shape", since=25, T=ANY_25)
 def shape(data: T, *, start: int = 0, end: int | None = None) -> TensorType:
     """The dims of data from axis `start` to axis `end`, as an int64 vector; axes past the ends are clamped."""
-    dims = data.shape[slice(start, end)]
+    dims = data.shape[start:end]
     return int_vector(len(dims), dims)
 
 
-@op("Reshape", since=25, T=ANY)
+@op("Size", since=25, T=ANY_25)
+def size(data: T) -> TensorType:
+    """The number of elements of data, an int64 scalar."""
+    return TensorType("int64", (), (product(data.shape),))
+
+
+@op("Reshape", since=25, T=ANY_25)
 def reshape(data: T, shape: Ints, *, allowzero: int = 0) -> TensorType:
     """data in another shape with as many elements: -1 stands for what is left over, 0 for the dim of data at the same place (unless allowzero)."""
     wanted = known_dims(shape)
     if wanted is None:
         count = length_of(shape)
-        return TensorType(data.dtype, None if count is None else unknowns(count))
-    dims = [data.shape[i] if d == 0 and not allowzero and i < data.rank else d for i, d in enumerate(wanted)]
-    if dims.count(-1) > 1:
-        raise RuleError(f"the shape {dims} has more than one -1")
-    if -1 in dims:
-        rest = product(d for d in dims if d != -1)
-        dims[dims.index(-1)] = product(data.shape) // rest if rest != 0 else 0
-    if isinstance(product(dims), int) and isinstance(product(data.shape), int) and product(dims) != product(data.shape):
-        raise RuleError(f"{list(data.shape)} has {product(data.shape)} elements; the shape {dims} has {product(dims)}")
-    return TensorType(data.dtype, dims, data.known)
+        return TensorType(data.dtype, None if count is None else (product(data.shape),) if count == 1 else unknowns(count))
+    dims = reshaped(data.shape, wanted, allowzero)
+    return TensorType(data.dtype, dims, kept(dims, data.known))
+
+
+def reshaped(shape: Sequence[Dim], wanted: Sequence[Dim], allowzero: int) -> tuple[Dim, ...]:
+    """The dims that Reshape makes of `shape` when it is asked for `wanted`. Raises RuleError where it cannot."""
+    if wanted.count(-1) > 1:
+        raise RuleError(f"the shape {list(wanted)} has more than one -1")
+    if allowzero and 0 in wanted and -1 in wanted:
+        raise RuleError(f"the shape {list(wanted)} has both 0 and -1; with allowzero it is open what -1 stands for")
+    if any(isinstance(d, int) and d < -1 for d in wanted):
+        raise RuleError(f"the shape {list(wanted)} has a negative size")
+    copied = set() if allowzero else {i for i, d in enumerate(wanted) if d == 0}
+    if copied and max(copied) >= len(shape):
+        raise RuleError(f"the shape {list(wanted)} has a 0 at place {max(copied)}, which data of rank {len(shape)} has not")
+    # Copied dims are left out on both sides, so that -1 has a meaning beside a copied 0.
+    there = product(d for i, d in enumerate(shape) if i not in copied)
+    asked = product(d for i, d in enumerate(wanted) if i not in copied and d != -1)
+    rest = 0 if asked == 0 else there // asked
+    dims = tuple(shape[i] if i in copied else rest if d == -1 else d for i, d in enumerate(wanted))
+    total = asked * rest if -1 in wanted else asked
+    if isinstance(there, int) and isinstance(total, int) and there != total:
+        raise RuleError(f"{list(shape)} has {product(shape)} elements, which do not fit the shape {list(wanted)}")
+    return dims
+
+
+@op("Flatten", since=25, T=ANY_25)
+def flatten(input: T, *, axis: int = 1) -> TensorType:
+    """input as a matrix: the axes before `axis` make its rows, the others its columns."""
+    if not -input.rank <= axis <= input.rank:
+        raise RuleError(f"axis is {axis}; expected {-input.rank} to {input.rank}, for rank {input.rank}")
+    axis = axis + input.rank if axis < 0 else axis
+    return TensorType(input.dtype, (product(input.shape[:axis]), product(input.shape[axis:])))
+
+
+@op("Transpose", since=25, T=ANY_25)
+def transpose(data: T, *, perm: tuple[int, ...] | None = None) -> TensorType:
+    """data with its axes in the order `perm`, reversed by default."""
+    order = tuple(reversed(range(data.rank))) if perm is None else perm
+    if sorted(order) != list(range(data.rank)):
+        raise RuleError(f"perm is {list(order)}; expected each of the axes 0 to {data.rank - 1} once")
+    return TensorType(data.dtype, tuple(data.shape[i] for i in order), data.known)
+
+
+@op("Squeeze", since=25, T=ANY_25)
+def squeeze(data: T, axes: Ints | None = None) -> TensorType:
+    """data without the given axes, which must have size 1; without all axes of size 1 if none are given."""
+    places = known_ints(axes)
+    if axes is None:
+        if any(isinstance(d, Expr) for d in data.shape):
+            return TensorType(data.dtype)
+        gone = {i for i, d in enumerate(data.shape) if d == 1}
+    elif places is None:
+        count = length_of(axes)
+        return TensorType(data.dtype, None if count is None else unknowns(data.rank - count))
+    else:
+        gone = {axis_of(a, data.rank, "an axis") for a in places}
+    wide = next((i for i in gone if isinstance(data.shape[i], int) and data.shape[i] != 1), None)
+    if wide is not None:
+        raise RuleError(f"axis {wide} has size {data.shape[wide]}; only an axis of size 1 can be removed")
+    return TensorType(data.dtype, tuple(d for i, d in enumerate(data.shape) if i not in gone), data.known)
+
+
+@op("Unsqueeze", since=25, T=ANY_25)
+def unsqueeze(data: T, axes: Ints) -> TensorType:
+    """data with axes of size 1 inserted, so that they are `axes` of the result."""
+    places = known_ints(axes)
+    if places is None:
+        count = length_of(axes)
+        return TensorType(data.dtype, None if count is None else unknowns(data.rank + count))
+    rank = data.rank + len(places)
+    new = {axis_of(a, rank, "an axis") for a in places}
+    if len(new) != len(places):
+        raise RuleError(f"axes are {list(places)}; expected each once")
+    old = iter(data.shape)
+    dims = tuple(1 if i in new else next(old) for i in range(rank))
+    return TensorType(data.dtype, dims, kept(dims, data.known))
+
+
+@op("Expand", since=13, T=CLASSIC | FLOAT)
+def expand(input: T, shape: Ints) -> TensorType:
+    """input repeated along axes of size 1, until it has the shape in which it and `shape` meet by broadcasting."""
+    wanted = known_dims(shape)
+    if wanted is None:
+        count = length_of(shape)
+        if count is None:
+            return TensorType(input.dtype)
+        wanted = unknowns(count)
+    dims = broadcast(input.shape, wanted)
+    known = input.known
+    if known is not None and len(known) == 1 and len(dims) == 1 and isinstance(dims[0], int):
+        known = known * dims[0]
+    return TensorType(input.dtype, dims, kept(dims, known))
+
+
+@op("Concat", since=13, T=CLASSIC | FLOAT)
+def concat(*inputs: T, axis: int) -> TensorType:
+    """The inputs one after another along an axis; their other dims are equal."""
+    first = inputs[0]
+    axis = axis_of(axis, first.rank)
+    dims = list(first.shape)
+    known: Known | None = first.known
+    for x in inputs[1:]:
+        if x.rank != first.rank:
+            raise RuleError(f"inputs of rank {first.rank} and {x.rank} meet; expected one rank")
+        for i, d in enumerate(x.shape):
+            if i == axis:
+                dims[i] = dims[i] + d
+            elif isinstance(dims[i], int) and isinstance(d, int) and dims[i] != d:
+                raise RuleError(f"sizes {dims[i]} and {d} meet at axis {i}; only along axis {axis} may they differ")
+            else:
+                dims[i] = _sharper(dims[i], d)
+        known = None if known is None or x.known is None else known + x.known
+    return TensorType(first.dtype, dims, kept(dims, known))
+
+
+def _sharper(a: Dim, b: Dim) -> Dim:
+    """Of two dims that must be equal, the one that says more."""
+    return b if isinstance(a, Expr) and (isinstance(b, int) or a.is_unknown) else a
+
+
+@op("Split", since=18, T=CLASSIC | FLOAT)
+def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: int | None = None, outputs: int | None = None) -> list[TensorType]:
+    """input cut along an axis, into pieces of the sizes in `split`, else into `num_outputs` of one size, of which the last may be smaller.
+
+    outputs: how many pieces there are, where neither says.
+    """
+    axis = axis_of(axis, input.rank)
+    whole, sizes = input.shape[axis], known_dims(split)
+    if split is None:
+        sizes = split_sizes(whole, _agreed(num_outputs, outputs))
+    elif sizes is None:
+        sizes = unknowns(_agreed(length_of(split), outputs))
+    else:
+        _agreed(len(sizes), outputs)
+        if isinstance(whole, int) and isinstance(sum(sizes), int) and sum(sizes) != whole:
+            raise RuleError(f"the sizes {list(sizes)} do not add up to {whole}, the size of axis {axis}")
+    types, start = [], 0
+    for d in sizes:
+        known = None
+        if input.known is not None and isinstance(start, int) and isinstance(d, int):
+            known, start = input.known[start : start + d], start + d
+        types.append(TensorType(input.dtype, (*input.shape[:axis], d, *input.shape[axis + 1 :]), known))
+    return types
+
+
+def split_sizes(whole: Dim, pieces: int) -> tuple[Dim, ...]:
+    """The sizes of `pieces` equal parts of an axis, of which the last may be smaller."""
+    size = ceil_div(whole, pieces)
+    if size * pieces == whole:
+        return (size,) * pieces
+    return (size, *(min_(size, max_(whole - size * i, 0)) for i in range(1, pieces - 1)), max_(whole - size * (pieces - 1), 0))
+
+
+def _agreed(count: int | None, outputs: int | None) -> int:
+    """The number of pieces, from what the node says and what its caller counts."""
+    if count is not None and outputs is not None and count != outputs:
+        raise RuleError(f"{count} pieces come out, but {outputs} outputs are asked for")
+    found = count if count is not None else outputs
+    if not found:
+        raise RuleError("nothing says how many pieces there are; give `split`, num_outputs or outputs")
+    return found
+
+
+@op("Slice", since=13, T=CLASSIC | FLOAT, Tind=INDEX)
+def slice_(data: T, starts: Index, ends: Index, axes: Index | None = None, steps: Index | None = None) -> TensorType:
+    """data[starts:ends:steps] along the given axes (the first ones by default), with Python's meaning of negative and too large bounds."""
+    count = next((n for n in map(length_of, filter(None, (starts, ends, axes, steps))) if n is not None), None)
+    places = range(count) if axes is None and count is not None else known_ints(axes)
+    if count is None or places is None:
+        return TensorType(data.dtype, unknowns(data.rank))
+    dims = list(data.shape)
+    bounds = [known_dims(x) or (None,) * count for x in (starts, ends)]
+    strides = (1,) * count if steps is None else known_ints(steps) or (None,) * count
+    for at, start, end, step in zip(places, *bounds, strides):
+        axis = axis_of(at, data.rank, "an axis")
+        dims[axis] = sliced(dims[axis], start, end, step)
+    known = data.known
+    if known is not None and len(dims) == 1:
+        low, high, stride = (known_ints(x) for x in (starts, ends, steps))
+        ready = low and high and (stride or steps is None) and count == 1
+        known = known[slice(low[0], high[0], stride[0] if stride else 1)] if ready else None  # pyright: ignore[reportOptionalSubscript]
+    return TensorType(data.dtype, dims, kept(dims, known))
+
+
+def sliced(n: Dim, start: Dim | None, end: Dim | None, step: int | None) -> Dim:
+    """The size of [start:end:step] of an axis of size n; None for what is not known. Raises RuleError for step 0."""
+    if step == 0:
+        raise RuleError("a step is 0")
+    if start is None or end is None or step is None:
+        return unknown()
+    if isinstance(n, int) and isinstance(start, int) and isinstance(end, int):
+        return len(range(*slice(start, end, step).indices(n)))
+    if step > 0:
+        length = _span(n, start, end)
+    else:
+        low, high = _position(n, start, n - 1), _position(n, end, n - 1)
+        length = None if low is None or high is None else max_(max_(low, -1) - max_(high, -1), 0)
+    return unknown() if length is None else ceil_div(length, abs(step))
+
+
+def _span(n: Dim, start: Dim, end: Dim) -> Dim | None:
+    """The size of [start:end] of an axis of size n, with as few max and min as will do."""
+    low, high = _position(n, start), _position(n, end)
+    if low is None or high is None:
+        return None
+    if nonnegative(low):
+        return max_(high - (start if nonnegative(start) and low != n else low), 0)  # past n, high - start is below 0 anyway
+    reach = high - low  # low may lie before the first element
+    if isinstance(reach, int) or high == n:
+        return min_(max_(reach, 0), max_(high, 0))
+    return max_(high - max_(low, 0), 0)
+
+
+def _position(n: Dim, bound: Dim, last: Dim | None = None) -> Dim | None:
+    """Where a bound lies on an axis of size n, at most at `last` (n by default), perhaps before 0. None where its sign is open."""
+    last = n if last is None else last
+    if isinstance(bound, int) and abs(bound) >= ENDLESS:
+        return last if bound > 0 else -1 if last != n else 0
+    if nonnegative(bound):
+        return min_(bound, last)
+    if nonnegative(-bound):
+        return n + bound
+    gap = n - bound
+    return n - gap if last == n and isinstance(gap, int) and 0 <= gap <= 2 else None

@@ -1,0 +1,72 @@
+"""The command line: parses, calls, prints. The verbs import what they need when they run, so that --help answers at once."""
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from .. import __version__
+from .check import check
+from .export import export
+from .info import info
+from .run import run
+from .runtimes import runtimes
+from .terminal import clean, say
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    invoke_without_command=True,
+    epilog="MODEL and DESTINATION are .onnx, .gir or .json files; - is a pipe. Each verb takes --debug, which shows where an error arose.",
+)
+@click.version_option(__version__, message="graphir %(version)s")
+@click.pass_context
+def graphir(context: click.Context) -> None:
+    """Take any ONNX model: see it, run it, and hand it on."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        context.exit(2)
+
+
+for _verb in (run, export, info, check, runtimes):
+    _verb.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show a traceback where there is an error."))
+    graphir.add_command(_verb)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status: 0 done, 1 it failed or did not hold, 2 wrong usage."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return graphir.main(arguments, prog_name="graphir", standalone_mode=False) or 0
+    except click.UsageError as e:
+        where = f" (see `{e.ctx.command_path} --help`)" if e.ctx else ""
+        return _fail(f"{e.format_message()}{where}", 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 1)
+    except BrokenPipeError:  # the reader went away: say nothing, also when the interpreter flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as e:
+        if "--debug" in arguments:
+            click.echo(clean(traceback.format_exc(), keep="\n"), err=True, nl=False)
+        return _fail(_message(e), 1)
+
+
+def _fail(message: str, status: int) -> int:
+    say("error: " + " ".join(message.split()), error=True)
+    return status
+
+
+def _message(e: Exception) -> str:
+    """What an error says. Expected ones speak for themselves; of others the kind is named too."""
+    if isinstance(e, OSError) and e.strerror:
+        return f"{e.filename}: {e.strerror}" if e.filename is not None else e.strerror
+    text = str(e.args[0]) if isinstance(e, KeyError) and e.args else str(e)  # the text of a KeyError is quoted
+    if isinstance(e, click.ClickException | ValueError | TypeError | LookupError | ImportError) and text:
+        return text
+    return f"{type(e).__name__}: {text}" if text else f"{type(e).__name__}; --debug shows where"

@@ -1,0 +1,113 @@
+"""The inputs of `graphir run`, from files and from what stands on the command line."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..dims import symbols
+from ..dtypes import FLOATS, STRING
+from ..ir import Value
+from ..model import Model
+from ..types import Type, TensorType, bind
+
+
+def feeds(model: Model, file: str | None, given: Iterable[str], dims: Mapping[str, int], seed: int) -> tuple[dict[str, Any], list[str]]:
+    """The arrays to feed, by input name, and the names in `file` that are no inputs.
+
+    given: NAME=FILE.npy, NAME=zeros, NAME=random or NAME=random:8x64; it goes before what `file`, an .npz, holds under that name.
+    dims: sizes for the symbols in the types of inputs that are drawn.
+    Raises ValueError where a name, a size or a file does not serve, or where an input that has no default is not given.
+    """
+    inputs = {v.name: v for v in model.inputs}
+    rng = np.random.default_rng(seed)
+    found, others = _from_npz(file, inputs) if file else ({}, [])
+    for text in given:
+        name = next((n for n in inputs if text.startswith(f"{n}=")), None)
+        if name is None:
+            raise ValueError(f"--input {text}: no input is called {text.partition('=')[0]!r}; expected {_listed(inputs.values())}")
+        found[name] = _from_text(inputs[name], text[len(name) + 1 :], dims, rng)
+    missing = [v for v in inputs.values() if v.name not in found and v.tensor is None]
+    if missing:
+        have = f"; {file} holds {', '.join([*found, *others])}" if file else ""
+        raise ValueError(f"input {missing[0].name} is missing; expected {_listed(missing)}{have}")
+    return found, others
+
+
+def _listed(inputs: Iterable[Value]) -> str:
+    return ", ".join(f"{v.name} ({v.type})" for v in inputs) or "no inputs at all"
+
+
+def _from_npz(file: str, inputs: Mapping[str, Value]) -> tuple[dict[str, Any], list[str]]:
+    loaded = _loaded(file)
+    if isinstance(loaded, np.ndarray):
+        raise ValueError(f"{file} holds one array without a name; expected an .npz, or --input NAME={file}")
+    with loaded:
+        try:
+            return {n: _as_declared(loaded[n], inputs[n]) for n in loaded.files if n in inputs}, [
+                n for n in loaded.files if n not in inputs
+            ]
+        except ValueError as e:
+            raise ValueError(f"{file}: {e}") from None
+
+
+def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.Generator) -> Any:
+    kind, colon, shape = text.partition(":")
+    if kind not in ("zeros", "random"):
+        array = _loaded(text)
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{text} holds several arrays; expected one, in an .npy, or --inputs {text}")
+        return _as_declared(array, value)
+    if not isinstance(value.type, TensorType):
+        raise ValueError(f"input {value.name} is {value.type or 'of unknown type'}; zeros and random make tensors only")
+    return _drawn(value.type, _shape_of(value, shape if colon else None, dims), kind, rng)
+
+
+def _loaded(file: str) -> Any:
+    if not Path(file).is_file():
+        raise ValueError(f"{file}: there is no such file")
+    try:
+        return np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as e:
+        raise ValueError(f"{file} is no .npy or .npz file that can be read: {e}") from None
+
+
+def _as_declared(array: np.ndarray, value: Value) -> np.ndarray:
+    """The array; where NumPy's file has no name for the element type (bfloat16 and smaller), its bytes under the declared one."""
+    declared = value.type
+    if array.dtype.kind == "V" and isinstance(declared, TensorType) and declared.dtype.itemsize == array.dtype.itemsize:
+        return array.view(declared.dtype)
+    return array.astype(object) if array.dtype.kind in "US" else array
+
+
+def _shape_of(value: Value, text: str | None, dims: Mapping[str, int]) -> tuple[int, ...]:
+    if text is not None:
+        try:
+            return tuple(int(d) for d in text.replace(",", "x").split("x") if d)
+        except ValueError:
+            raise ValueError(f"input {value.name}: the shape {text!r} is not sizes with x between them, such as 8x64") from None
+    bound: Type | None = bind(value.type, dims)
+    assert isinstance(bound, TensorType)
+    if bound.shape is None:
+        raise ValueError(f"input {value.name} is {value.type}, of unknown rank; give {value.name}=random:SHAPE")
+    sizes = tuple(d for d in bound.shape if isinstance(d, int))
+    if len(sizes) < len(bound.shape):
+        free = sorted({s for d in bound.shape for s in symbols(d)})
+        remedy = "".join(f" --dim {s}=8" for s in free) or f" {value.name}=random:SHAPE"
+        raise ValueError(f"input {value.name} is {bound}, and not every size is known; give{remedy}")
+    return sizes
+
+
+def _drawn(type_: TensorType, shape: tuple[int, ...], kind: str, rng: np.random.Generator) -> np.ndarray:
+    """zeros, or: floats from the normal distribution, whole numbers from 0 to 9, coin tosses for bool."""
+    dtype = type_.dtype
+    if dtype == STRING:
+        return np.full(shape, "", object)
+    if kind == "zeros":
+        return np.zeros(shape, dtype)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    if dtype in FLOATS or dtype.kind == "c":
+        return rng.standard_normal(shape).astype(dtype)
+    return rng.integers(0, 10, shape).astype(dtype)

@@ -1,0 +1,141 @@
+"""`graphir run`: run a model on arrays and print what comes out."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .model_file import model_argument, read
+from .terminal import progress, say, say_columns
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from ..plugins import Limits
+
+
+class _Bytes(click.ParamType):
+    """A number of bytes: 1000000, 500k, 4G."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        text = str(value)
+        scale = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
+        digits = text[:-1] if scale > 1 else text
+        return int(digits) * scale if digits.isdecimal() else self.fail(f"{text!r} is no number of bytes, such as 4G", param, ctx)
+
+
+class _Dim(click.ParamType):
+    """A size for a symbol: N=8."""
+
+    name = "dim"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """The symbol and its size."""
+        name, _, size = str(value).rpartition("=")
+        return (name, int(size)) if name and size.isdecimal() else self.fail(f"{value!r} is no size, such as N=8", param, ctx)
+
+
+@click.command(short_help="Run a model on arrays.")
+@model_argument
+@click.option("--inputs", "file", metavar="FILE.npz", help="Arrays by input name; others in the file are left alone.")
+@click.option("--input", "given", metavar="NAME=...", multiple=True, help="One input: FILE.npy, zeros, random, or random:8x64.")
+@click.option("--output", metavar="FILE.npz", help="Save the results, by name.")
+@click.option("--fetch", multiple=True, metavar="ADDRESS|all", help="Values to compute, outputs or not. [default: the outputs]")
+@click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the model; `graphir runtimes` lists them.")
+@click.option("--against", metavar="RUNTIME", help="Run there too and compare; exit status 1 where they disagree.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of random inputs and of random operators.")
+@click.option("--dim", "dims", type=_Dim(), multiple=True, metavar="N=8", help="A size for a symbol, where zeros or random fill an input.")
+@click.option("--limit-memory", type=_Bytes(), default="4G", show_default=True, metavar="BYTES", help="What one node may allocate.")
+@click.option("--limit-trips", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N", help="Trips of one loop.")
+@click.option(
+    "--limit-seconds", type=click.FloatRange(0, min_open=True), default=600, show_default=True, metavar="S", help="Wall time of the run."
+)
+def run(
+    model_file: str, file: str | None, given: tuple[str, ...], output: str | None, fetch: tuple[str, ...], runtime: str, against: str | None,
+    seed: int, dims: tuple[tuple[str, int], ...], limit_memory: int, limit_trips: int, limit_seconds: float,
+) -> int:  # fmt: skip
+    """Run MODEL and print each output: its type, and its values where they are few, else their range and mean."""
+    from ..plugins import Limits
+    from .feeds import feeds
+
+    model = read(model_file)
+    arrays, others = feeds(model, file, given, _known_symbols(model, dict(dims)), seed)
+    if others:
+        say(f"note: {file} also holds {', '.join(others)}, which the model does not take", error=True)
+    limits = Limits(memory=limit_memory, trips=limit_trips, seconds=limit_seconds)
+    found = _results(model, runtime, arrays, fetch, limits, seed)
+    say_columns(_rows(found))
+    if output:
+        _save(output, found)
+    if against is None:
+        return 0
+    return _compare(found, _results(model, against, arrays, fetch, limits, seed), runtime, against)
+
+
+def _known_symbols(model: "Model", dims: dict[str, int]) -> dict[str, int]:
+    """The sizes; a usage error where one is for a symbol that no input has."""
+    from ..dims import symbols
+    from ..types import TensorType
+
+    shapes = [v.type.shape for v in model.inputs if isinstance(v.type, TensorType) and v.type.shape]
+    free = sorted({s for shape in shapes for d in shape for s in symbols(d)})
+    for name in dims:
+        if name not in free:
+            raise click.UsageError(f"--dim {name}: no input has a dim of that name; expected one of {', '.join(free) or 'none'}")
+    return dims
+
+
+def _results(model: "Model", runtime: str, arrays: dict[str, Any], fetch: tuple[str, ...], limits: "Limits", seed: int) -> dict[str, Any]:
+    """What a runtime makes of the arrays, by address."""
+    import graphir
+
+    addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)
+    with progress(f"compiling for {runtime}"):
+        program = graphir.compile(model, runtime, limits=limits, seed=seed)
+    with progress(f"running on {runtime}"):
+        return program.run(arrays, addresses or None)
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    from ..results import summary
+
+    rows = []
+    for name, x in found.items():
+        facts = summary(x)
+        rows.append((name, facts.pop("type"), "  ".join(f"{k} {_text(v)}" for k, v in facts.items())))
+    return rows
+
+
+def _text(x: Any) -> str:
+    """Numbers in six digits, lists in brackets, elements of sequences by their facts."""
+    if isinstance(x, float):
+        return f"{x:.6g}"
+    if isinstance(x, list):
+        return f"[{', '.join(map(_text, x))}]"
+    return " ".join(map(_text, x.values())) if isinstance(x, dict) else str(x)
+
+
+def _save(file: str, found: dict[str, Any]) -> None:
+    from pathlib import Path
+
+    from ..results import save_arrays
+
+    with progress(f"writing {file}"):
+        save_arrays(Path(file), found)
+
+
+def _compare(found: dict[str, Any], other: dict[str, Any], runtime: str, against: str) -> int:
+    """Print the differences. 1 where one is too large."""
+    from ..results import difference, tolerance
+
+    gaps = {name: (difference(x, other.get(name)), tolerance(x)) for name, x in found.items()}
+    say_columns(
+        (
+            name,
+            f"largest difference between {runtime} and {against}: {gap:.3g}"
+            + ("" if gap <= allowed else f"; expected at most {allowed:.3g}"),
+        )
+        for name, (gap, allowed) in gaps.items()
+    )
+    return 0 if all(gap <= allowed for gap, allowed in gaps.values()) else 1

@@ -1,0 +1,36 @@
+"""What there is to say of a model, as data: what `graphir info` prints."""
+
+from collections import Counter
+from typing import Any
+
+from .model import Model
+from .ops import OPSETS, Op
+from .tensors import Tensor
+
+
+def facts(model: Model) -> dict[str, Any]:
+    """The facts of a model, JSON-able.
+
+    inputs, outputs: a list of {"name", "type"}; an input that may be left out has "default": true.
+    operators: how often each occurs, in bodies and functions too, the most frequent first; foreign: those that graphir does not know.
+    parameters: the numbers in all weights; bytes: what they take in memory.
+    """
+    nodes = [node for graph in model.graphs() for node in graph.nodes]
+    weights = [weight for graph in model.graphs() for weight in graph.weights.values()]
+    tensors = [t if isinstance(t, Tensor) else t.values for t in (w.tensor for w in weights) if t is not None]
+    known = {f.key for f in model.functions.values()}
+    return {
+        "name": model.graph.name,
+        "inputs": [{"name": v.name, "type": str(v.type or "?")} | ({"default": True} if v.tensor else {}) for v in model.inputs],
+        "outputs": [{"name": v.name, "type": str(v.type or "?")} for v in model.outputs],
+        "nodes": len(nodes),
+        "operators": dict(sorted(Counter(str(n.op) for n in nodes).items(), key=lambda item: (-item[1], item[0]))),
+        "foreign": sorted({str(n.op) for n in nodes if not isinstance(n.op, Op) and n.op.key not in known}),
+        "functions": [".".join(filter(None, f.key)) for f in model.functions.values()],
+        "weights": len(weights),
+        "parameters": sum(t.elements for t in tensors),
+        "bytes": sum(t.nbytes for t in tensors),
+        "opsets": {domain or "ai.onnx": version for domain, version in (model.opsets or OPSETS).items()},
+        "updates": {weight.name: value.name for weight, value in model.updates.items()},
+        "metadata": dict(model.metadata),
+    }

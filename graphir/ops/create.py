@@ -1,0 +1,173 @@
+"""Operators that make tensors: of constants, of ranges, of random numbers, one-hot."""
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+
+from ..dims import Dim, Expr, ceil_div, max_
+from ..dtypes import FLOAT32, INT64, STRING
+from ..ir import Graph, Value
+from ..tensors import SparseTensor, Tensor
+from ..types import Known, TensorType
+from ._op import DType, Ints, RuleError, T, T1, op
+from ._types import ANY_25, BOOLEAN, CLASSIC, FLOAT, IEEE, INDEX, INTS, NUMERIC, axis_of, dtypes, kept, known_dims, length_of, unknowns
+
+Depth = Annotated[Any, "T2", INT64]
+OffOn = Annotated[Any, "T3", FLOAT32]
+
+
+@op("Constant", since=25)
+def constant(
+    graph: Graph,
+    *,
+    value: Tensor | None = None,
+    value_float: float | None = None,
+    value_floats: tuple[float, ...] | None = None,
+    value_int: int | None = None,
+    value_ints: tuple[int, ...] | None = None,
+    value_string: str | None = None,
+    value_strings: tuple[str, ...] | None = None,
+    sparse_value: SparseTensor | None = None,
+) -> TensorType:
+    """The one attribute that is given, as a tensor: numbers of float32 or int64, strings, 0-d or 1-d; a sparse tensor is filled in."""
+    given = {
+        "value": value, "value_float": value_float, "value_floats": value_floats, "value_int": value_int, "value_ints": value_ints,
+        "value_string": value_string, "value_strings": value_strings, "sparse_value": sparse_value,
+    }  # fmt: skip
+    if sparse_value is not None and sum(x is not None for x in given.values()) == 1:
+        return TensorType(sparse_value.dtype, sparse_value.shape)
+    return constant_tensor(**given).type
+
+
+def constant_tensor(**attributes: Any) -> Tensor:
+    """The tensor that a Constant's attributes say. Raises RuleError unless just one is given."""
+    given = [(name, x) for name, x in attributes.items() if x is not None]
+    if len(given) != 1:
+        raise RuleError(f"{len(given)} attributes are given; expected one of {', '.join(attributes)}")
+    name, x = given[0]
+    if isinstance(x, SparseTensor):
+        return Tensor.of(x.dense())
+    if isinstance(x, Tensor):
+        return x
+    dtype = {"value_float": FLOAT32, "value_floats": FLOAT32, "value_int": INT64, "value_ints": INT64}.get(name, STRING)
+    if dtype is STRING:
+        x = _text(x) if name == "value_string" else [_text(s) for s in x]
+    return Tensor.of(np.array(x, dtype), dtype)
+
+
+def _text(x: str | bytes) -> str:
+    return x if isinstance(x, str) else x.decode(errors="surrogateescape")
+
+
+@op("ConstantOfShape", since=25)
+def constant_of_shape(input: Ints, *, value: Tensor | None = None) -> TensorType:
+    """A tensor of the shape that `input` says, filled with the one number in `value`, float32 zero by default."""
+    filling = TensorType("float32", (1,), (0.0,)) if value is None else value.type
+    if value is not None and value.elements != 1:
+        raise RuleError(f"value has {value.elements} elements; expected one")
+    dims = known_dims(input)
+    if dims is None:
+        count = length_of(input)
+        return TensorType(filling.dtype, None if count is None else unknowns(count))
+    if any(isinstance(d, int) and d < 0 for d in dims):
+        raise RuleError(f"input is {list(dims)}; expected no negative size")
+    known = filling.known
+    if known is not None and len(dims) == 1:
+        known = known * dims[0] if isinstance(dims[0], int) else None
+    return TensorType(filling.dtype, dims, kept(dims, known))
+
+
+@op("Range", since=27, T=FLOAT | dtypes("int16 int32 int64"))
+def range_(start: T, limit: T, delta: T, *, stash_type: DType = "float32") -> TensorType:
+    """start, start + delta, start + 2 * delta, ... up to limit, which is left out.
+
+    stash_type: in which float16 and bfloat16 are counted.
+    """
+    first, last, step = (_number(x) for x in (start, limit, delta))
+    if first is None or last is None or step is None:
+        return TensorType(start.dtype, unknowns(1))
+    if step == 0:
+        raise RuleError("delta is 0")
+    if isinstance(first, float) or isinstance(last, float) or isinstance(step, float):
+        return TensorType(start.dtype, unknowns(1) if Expr in map(type, (first, last, step)) else (count_steps(first, last, step),))
+    if isinstance(step, Expr):
+        return TensorType(start.dtype, unknowns(1))
+    count = max_(ceil_div(last - first, step) if step > 0 else ceil_div(first - last, -step), 0)
+    known = tuple(first + i * step for i in range(count)) if isinstance(count, int) and count <= 64 else None
+    return TensorType(start.dtype, (count,), kept((count,), known))
+
+
+def count_steps(first: float, last: float, step: float) -> int:
+    """How many numbers lie from `first` to `last`, which is left out, at a distance of `step`."""
+    return max(math.ceil((last - first) / step), 0)
+
+
+def _number(x: Value) -> int | float | Dim | None:
+    """The one number or dim in x, where it is known."""
+    return x.known[0] if x.known is not None and len(x.known) == 1 else None
+
+
+@op("EyeLike", since=22, T1=NUMERIC | BOOLEAN)
+def eye_like(input: T1, *, dtype: DType | None = None, k: int = 0) -> TensorType:
+    """Zeros in the shape of a matrix, with ones on diagonal k; diagonal 0 is the main one, positive ones lie above it. dtype: that of input by default."""
+    if input.rank != 2:
+        raise RuleError(f"input has rank {input.rank}; expected 2")
+    return TensorType(dtype or input.dtype, input.shape)
+
+
+@op("OneHot", since=28, T1=INTS | IEEE, T2=INTS | IEEE, T3=CLASSIC | FLOAT)
+def one_hot(indices: T1, depth: Depth, values: OffOn, *, axis: int = -1) -> TensorType:
+    """A new axis of size `depth`: values[1] at each index, values[0] elsewhere. A negative index counts from the end; one outside gives values[0] alone."""
+    size = known_dims(depth) or unknowns(1)
+    if len(size) != 1:
+        raise RuleError(f"depth has {len(size)} numbers; expected one")
+    if values.shape != (2,) and all(isinstance(d, int) for d in values.shape):
+        raise RuleError(f"values has shape {list(values.shape)}; expected [2]: off, on")
+    at = axis_of(axis, indices.rank, beyond=1)
+    return TensorType(values.dtype, (*indices.shape[:at], size[0], *indices.shape[at:]))
+
+
+@op("RandomNormal", since=22, random=True)
+def random_normal(
+    graph: Graph, *, shape: tuple[int, ...], dtype: DType = "float32", mean: float = 0.0, scale: float = 1.0, seed: float | None = None
+) -> TensorType:
+    """Normally distributed numbers of this mean and standard deviation (`scale`)."""
+    return TensorType(_float(dtype), shape)
+
+
+@op("RandomNormalLike", since=22, random=True, T1=CLASSIC | FLOAT)
+def random_normal_like(
+    input: T1, *, dtype: DType | None = None, mean: float = 0.0, scale: float = 1.0, seed: float | None = None
+) -> TensorType:
+    """Normally distributed numbers of this mean and standard deviation (`scale`), in the shape of input. dtype: that of input by default."""
+    return TensorType(_float(dtype or input.dtype), input.shape)
+
+
+@op("RandomUniform", since=22, random=True)
+def random_uniform(
+    graph: Graph, *, shape: tuple[int, ...], dtype: DType = "float32", low: float = 0.0, high: float = 1.0, seed: float | None = None
+) -> TensorType:
+    """Numbers drawn evenly from [low, high)."""
+    return TensorType(_float(dtype), shape)
+
+
+@op("RandomUniformLike", since=22, random=True, T1=CLASSIC | FLOAT)
+def random_uniform_like(
+    input: T1, *, dtype: DType | None = None, low: float = 0.0, high: float = 1.0, seed: float | None = None
+) -> TensorType:
+    """Numbers drawn evenly from [low, high), in the shape of input. dtype: that of input by default."""
+    return TensorType(_float(dtype or input.dtype), input.shape)
+
+
+@op("Bernoulli", since=22, random=True, T1=FLOAT)
+def bernoulli(input: T1, *, dtype: DType | None = None, seed: float | None = None) -> TensorType:
+    """1 with the probability that input holds at each place, 0 otherwise. dtype: that of input by default."""
+    return TensorType(dtype or input.dtype, input.shape)
+
+
+def _float(dtype: Any) -> np.dtype:
+    made = TensorType(dtype).dtype
+    if made not in FLOAT:
+        raise RuleError(f"numbers of {dtype} are asked for; expected float16, bfloat16, float32 or float64: give dtype")
+    return made

@@ -1,0 +1,1 @@
+"""Passes: functions over a graph, one file each."""

@@ -1,0 +1,119 @@
+"""Replace nodes by what they stand for: ops by their decomposition, calls by the function's body."""
+
+from collections.abc import Callable
+
+from ..ir import Graph, Node, Ref, Value
+from ..model import Function, Model, copy_node
+from ..nodes import Attribute
+from ..ops import Op, lookup
+
+
+def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
+    """Inline every function call, and decompose every op that has no kernel, to any depth. Raises TypeError for an op with neither."""
+    for graph in list(model.graph.walk()):
+        _expand(graph, model, has_kernel)
+
+
+def _expand(graph: Graph, model: Model, has_kernel: Callable[[Op], bool]) -> None:
+    again = True
+    while again:
+        again = False
+        for node in graph.edit():
+            if isinstance(node.op, Op) and has_kernel(node.op):
+                for body in node.bodies.values() if node.attributes else ():
+                    _expand(body, model, has_kernel)
+                continue
+            outputs = decompose(node) if isinstance(node.op, Op) else inline(node, model)
+            _take_over(node, outputs)
+            graph.drop(node)
+            again = True
+
+
+def decompose(node: Node) -> tuple[Value | None, ...]:
+    """Build the decomposition of a node where ops now land, and return what stands for its outputs. Raises TypeError where there is none."""
+    op = node.op
+    assert isinstance(op, Op) and node.graph is not None
+    if op.decomposition is None:
+        raise TypeError(f"{op} of {node.label}: this runtime has no kernel for it, and it has no decomposition")
+    attributes = dict(node.attributes)
+    if op.counts_outputs:
+        attributes["outputs"] = len(node.outputs)
+    inputs: list[Value | Graph | None] = [node.graph] if op.takes_graph else []
+    with node.graph:
+        made = op.decomposition(*inputs, *node.inputs, **attributes)
+    return (made,) if isinstance(made, Value) else tuple(made)
+
+
+def inline(node: Node, model: Model | None) -> tuple[Value | None, ...]:
+    """Build the body of the function that a node calls where ops now land, and return what stands for its outputs. Raises TypeError for a foreign node."""
+    function = model.functions.get(node.op.key) if model is not None else None
+    if function is None:
+        raise TypeError(f"{node.op} of {node.label}: no such operator is declared, and the model has no function of that name")
+    assert node.graph is not None
+    values: dict[Value, Value] = {}
+    missing: set[Value] = set()
+    for i, v in enumerate(function.graph.inputs):
+        given = node.inputs[i] if i < len(node.inputs) else None
+        if given is None:
+            missing.add(v)
+        else:
+            values[v] = given
+    return _copy_body(function, node, node.graph, values, missing)
+
+
+def decomposed(node: Node) -> Graph:
+    """The decomposition of a node as a graph of its own, whose inputs are those that the node has."""
+    return _apart(node, lambda copy: decompose(copy))
+
+
+def inlined(node: Node, model: Model | None) -> Graph:
+    """The function that a node calls as a graph of its own, whose inputs are those that the node has."""
+    return _apart(node, lambda copy: inline(copy, model))
+
+
+def _apart(node: Node, build: Callable[[Node], tuple[Value | None, ...]]) -> Graph:
+    """What `build` makes of a copy of `node` whose inputs are a new graph's; an output that is not made is an unset optional."""
+    graph = Graph(node.label)
+    inputs = tuple(None if v is None else graph.input(graph.fresh(v.name), v.type) for v in node.inputs)
+    copy = Node(node.op, inputs, dict(node.attributes), graph, node.name)
+    copy.outputs = list(node.outputs)
+    graph.outputs = [v for v in build(copy) if v is not None]
+    return graph
+
+
+def _copy_body(function: Function, call: Node, graph: Graph, values: dict[Value, Value], missing: set[Value]) -> tuple[Value | None, ...]:
+    """Copy a function's nodes to where ops now land: its attributes filled in, names made fresh, what was not given left out."""
+    given: dict[str, Attribute] = {k: x for k, x in {**function.attributes, **call.attributes}.items() if x is not None}
+    for weight in function.graph.weights.values():
+        values[weight] = graph.root.weight(graph.fresh(weight.name), weight.tensor, weight.kind)
+    for old in function.graph.nodes:
+        new = copy_node(old, graph, values, prefix=f"{call.label}/")
+        new.op = lookup(*old.op.key)
+        fill(new, given)
+        if missing:
+            new.set_inputs([None if v in missing else v for v in new.inputs])
+    return tuple(None if v in missing else values[v] for v in function.graph.outputs)
+
+
+def fill(node: Node, given: dict[str, Attribute]) -> None:
+    """Put the attributes of a call where the nodes of a function refer to them, bodies included; what was not given is left out."""
+    attributes: dict[str, Attribute] = {}
+    for name, x in node.attributes.items():
+        if not isinstance(x, Ref):
+            attributes[name] = x
+        elif x.name in given:
+            attributes[name] = given[x.name]
+    node.attributes = attributes
+    for body in node.bodies.values():
+        for inner in body.nodes:
+            fill(inner, given)
+
+
+def _take_over(node: Node, outputs: tuple[Value | None, ...]) -> None:
+    """Let the readers of a node's outputs read these."""
+    assert node.graph is not None
+    for old, new in zip(node.outputs, outputs):
+        if old is not None and old.uses:
+            if new is None:
+                raise TypeError(f"{node.op} of {node.label}: {old.name} is read, but the function does not make it")
+            node.graph.replace_uses(old, new)

@@ -1,0 +1,54 @@
+"""Compute once what never changes: nodes whose inputs are all constant become constant weights."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..dims import product
+from ..dtypes import nbytes
+from ..ir import Graph, Node, Value, Weight
+from ..model import Model
+from ..tensors import Tensor
+from ..types import TensorType
+from .dedupe import is_pure
+
+LIMIT = 64 << 20  # a result of more bytes, that its inputs do not have, is left to run time
+
+Evaluate = Callable[[Node, list[Any]], Sequence[Any]]
+
+
+def fold(model: Model, evaluate: Evaluate) -> None:
+    """Replace the outputs of pure nodes on constants. `evaluate(node, arrays)` computes a node; it comes from a runtime."""
+    for graph in list(model.graph.walk()):
+        _fold(graph, evaluate)
+
+
+def _fold(graph: Graph, evaluate: Evaluate) -> None:
+    for node in graph.edit():
+        if not is_pure(node) or not all(v is None or _is_constant(v) for v in node.inputs) or not _is_small(node):
+            continue
+        arrays = [None if v is None else v.tensor.array for v in node.inputs]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        results = evaluate(node, arrays)
+        for v, x in zip(node.outputs, results):
+            if v is not None and v.uses:
+                graph.replace_uses(v, graph.weight(graph.fresh(f"{v.name}_folded"), Tensor.of(x, v.dtype)))
+        graph.drop(node)
+
+
+def _is_constant(v: Value) -> bool:
+    return isinstance(v, Weight) and v.kind == "constant" and isinstance(v.tensor, Tensor)
+
+
+def _is_small(node: Node) -> bool:
+    """Whether the results are tensors of a known size that is not much more than that of the inputs."""
+    total = 0
+    for v in node.outputs:
+        if v is None:
+            continue
+        if not isinstance(v.type, TensorType) or v.type.shape is None:
+            return False
+        size = product(v.type.shape)
+        if not isinstance(size, int):
+            return False
+        total += nbytes(v.dtype, size)
+    given = sum(v.tensor.nbytes for v in node.inputs if v is not None and isinstance(v.tensor, Tensor))
+    return total <= max(LIMIT, given)

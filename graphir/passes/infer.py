@@ -1,0 +1,130 @@
+"""Types for every value: each node's rule is asked in turn, with what is known of its inputs."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..dims import Dim, Expr
+from ..ir import Graph, Node, UnknownRank, Value
+from ..model import Model
+from ..ops import Op, RuleError
+from ..types import OptionalType, SequenceType, TensorType, Type
+from .expand import inlined
+
+
+class Problem(NamedTuple):
+    """A node whose types do not fit, and why."""
+
+    node: Node
+    message: str
+
+    def __str__(self) -> str:
+        return f"node {self.node.label!r}: {self.message}"
+
+
+def infer(model: Model) -> list[Problem]:
+    """Set the type of every value from the types of the inputs and weights; where a rule cannot tell, the declared type stands. Returns what does not fit."""
+    return Inference(model).graph(model.graph, model.opsets)
+
+
+class Inference:
+    """Infers types over the graphs of one model. trust_declared: let the file's types sharpen what is inferred."""
+
+    def __init__(self, model: Model | None = None, trust_declared: bool = True):
+        self.model = model
+        self.trust_declared = trust_declared
+        self.problems: list[Problem] = []
+
+    def graph(self, graph: Graph, opsets: Mapping[str, int]) -> list[Problem]:
+        """Type the values of a graph whose inputs are typed, bodies included."""
+        for node in graph.nodes:
+            types = self.node(node, opsets)
+            for i, v in enumerate(node.outputs):
+                if v is not None:
+                    v.type = self._refined(node, types[i] if i < len(types) else None, v.declared)  # pyright: ignore[reportAttributeAccessIssue]
+        return self.problems
+
+    def node(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
+        """The types of a node's outputs; None where the rule cannot tell."""
+        if any(v is not None and v.type is None for v in node.inputs):
+            return []
+        try:
+            if isinstance(node.op, Op):
+                return self._declared(node, opsets)
+            if self.model is not None and node.op.key in self.model.functions:
+                return self._called(node)
+        except (RuleError, UnknownRank) as e:
+            self.problems.append(Problem(node, str(e)))
+        return []
+
+    def _declared(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
+        from .upgrade import is_current, types_of_old_form
+
+        op = node.op
+        assert isinstance(op, Op)
+        opset = opsets.get(op.domain)
+        if opset is not None and not is_current(op, opset):
+            return types_of_old_form(node, node.inputs, opset)
+        if node.attributes and node.bodies:
+            self._bodies(node, opsets)
+        return op.infer(node.inputs, node.attributes, len(node.outputs))
+
+    def _bodies(self, node: Node, opsets: Mapping[str, int]) -> None:
+        """Type the bodies of a node. What a loop carries may change its shape: dims that do not stay the same are widened until they do."""
+        from ..ops.control import body_inputs, widened
+
+        found, types = len(self.problems), body_inputs(node)
+        while types:
+            del self.problems[found:]
+            for name, given in types.items():
+                body = node.bodies[name]
+                for v, t in zip(body.inputs, given):
+                    v.type = t if t is not None else v.declared  # pyright: ignore[reportAttributeAccessIssue]
+                self.graph(body, opsets)
+            types = widened(node)
+
+    def _called(self, node: Node) -> list[Type | None]:
+        """A call's types are those of the function's body on its inputs."""
+        assert self.model is not None
+        function = self.model.functions[node.op.key]
+        body = inlined(node, self.model)
+        inner = Inference(self.model)
+        inner.graph(body, function.opsets)
+        made = iter(body.outputs)
+        return [None if v is None else next(made).type for v in node.outputs]
+
+    def _refined(self, node: Node, inferred: Type | None, declared: Type | None) -> Type | None:
+        """What is inferred, made more precise where the file says more."""
+        if inferred is None or declared is None or not self.trust_declared:
+            return inferred if inferred is not None else declared
+        if isinstance(inferred, TensorType) and isinstance(declared, TensorType):
+            if inferred.dtype != declared.dtype:
+                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}"))
+                return inferred
+            if inferred.shape is None or declared.shape is None:
+                return inferred if inferred.shape is not None else declared
+            if len(inferred.shape) != len(declared.shape):
+                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}"))
+                return inferred
+            if any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(inferred.shape, declared.shape)):
+                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}"))
+                return inferred
+            shape = tuple(_sharper(a, b) for a, b in zip(inferred.shape, declared.shape))
+            return inferred if shape == inferred.shape else TensorType(inferred.dtype, shape, inferred.known)
+        if isinstance(inferred, SequenceType | OptionalType) and inferred.element is None:
+            return declared
+        return inferred
+
+
+def _sharper(inferred: Dim, declared: Dim) -> Dim:
+    return declared if isinstance(inferred, Expr) and inferred.is_unknown else inferred
+
+
+def type_inputs(graph: Graph, types: Mapping[str, Type]) -> None:
+    """Give inputs of a graph other types, by name."""
+    for v in graph.inputs:
+        v.type = types.get(v.name, v.type)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def stand_in(type_: Type | None) -> Value:
+    """A value that is only its type, as rules see it."""
+    return Value("", type_)

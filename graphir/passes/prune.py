@@ -1,0 +1,21 @@
+"""Drop what nobody reads."""
+
+from ..ir import Graph
+from ..model import Model
+
+
+def prune(model: Model) -> None:
+    """Drop nodes none of whose outputs is read, and weights that nobody reads, bodies included. Inputs stay."""
+    _prune(model.graph)
+
+
+def _prune(graph: Graph) -> None:
+    for node in list(reversed(graph.nodes)):
+        if not any(v is not None and v.uses for v in node.outputs):
+            node.discard()
+            continue
+        for body in node.bodies.values() if node.attributes else ():
+            _prune(body)
+    graph.sweep()
+    for weight in [w for w in graph.weights.values() if not w.uses and w.kind != "default"]:
+        graph.drop_weight(weight)

@@ -1,0 +1,129 @@
+"""Local rewrites: what does nothing goes, what undoes itself goes. One table: op -> functions from a node to what its output may be read from instead."""
+
+from collections.abc import Callable
+
+from ..ir import Graph, Node, Value, Weight
+from ..model import Model
+from ..ops import arguments
+from ..tensors import Tensor
+from ..types import TensorType
+
+Rule = Callable[[Node], Value | None]
+
+
+def simplify(model: Model) -> None:
+    """Apply the rules of the table until none fits."""
+    for graph in list(model.graph.walk()):
+        while _simplify(graph):
+            pass
+
+
+def _simplify(graph: Graph) -> bool:
+    changed = False
+    for node in graph.edit():
+        for rule in RULES.get(node.op.name, ()) if not node.op.domain else ():
+            old = node.outputs[0]
+            new = rule(node) if old is not None and old.uses else None
+            if new is not None and old is not None and new is not old and _may_replace(old, new):
+                graph.replace_uses(old, new)
+                changed = True
+                break
+    return changed
+
+
+def _may_replace(old: Value, new: Value) -> bool:
+    """A body makes its own outputs: a value from outside must not become one."""
+    return new.graph is old.graph or not any(isinstance(user, Graph) for user in old.uses)
+
+
+def input_itself(node: Node) -> Value | None:
+    """The node does nothing: Identity."""
+    return node.inputs[0]
+
+
+def only_input(node: Node) -> Value | None:
+    """An op over many inputs has one alone."""
+    return node.inputs[0] if len(node.inputs) == 1 else None
+
+
+def same_type(node: Node) -> Value | None:
+    """The output's dtype and shape are those of the first input, for certain: Cast to the same dtype, Reshape or Expand to the same shape."""
+    x, y = node.inputs[0], node.outputs[0]
+    return x if x is not None and y is not None and isinstance(x.type, TensorType) and x.type.shape is not None and x.type == y.type else None
+
+
+def identity_permutation(node: Node) -> Value | None:
+    """Transpose by (0, 1, 2, ...)."""
+    perm = node.attributes.get("perm")
+    return node.inputs[0] if isinstance(perm, tuple) and perm == tuple(range(len(perm))) else None
+
+
+def transpose_of_transpose(node: Node) -> Value | None:
+    """Two transposes are one."""
+    inner = _maker(node.inputs[0], "Transpose")
+    p, q = node.attributes.get("perm"), inner.attributes.get("perm") if inner is not None else None
+    if inner is None or not isinstance(p, tuple) or not isinstance(q, tuple):
+        return None
+    return _op(node)(inner.inputs[0], perm=tuple(q[i] for i in p))
+
+
+def reshape_of_reshape(node: Node) -> Value | None:
+    """Of two reshapes the second counts, unless it copies a dim of its input (a 0 in its shape)."""
+    inner = _maker(node.inputs[0], "Reshape")
+    shape = node.inputs[1]
+    if inner is None or shape is None or not (arguments(node)["allowzero"] or (shape.known and 0 not in shape.known)):
+        return None
+    return _op(node)(inner.inputs[0], shape, **node.attributes)
+
+
+def times_one(node: Node) -> Value | None:
+    """x * 1, 1 * x, x / 1, of the same type as x."""
+    a, b = node.inputs
+    for x, one in ((a, b), (b, a)) if node.op.name == "Mul" else ((a, b),):
+        y = node.outputs[0]
+        if x is not None and y is not None and _is_number(one, 1) and x.type.shape is not None and x.type == y.type:
+            return x
+    return None
+
+
+def dropout_outside_training(node: Node) -> Value | None:
+    """Dropout passes its input on where it does not train and nobody asks for the mask."""
+    mode = node.inputs[2] if len(node.inputs) > 2 else None
+    mask_read = len(node.outputs) > 1 and node.outputs[1] is not None and node.outputs[1].uses
+    return node.inputs[0] if not mask_read and (mode is None or _is_number(mode, 0)) else None
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "Identity": (input_itself,),
+    "Concat": (only_input,),
+    "Sum": (only_input,),
+    "Mean": (only_input,),
+    "Max": (only_input,),
+    "Min": (only_input,),
+    "Cast": (same_type,),
+    "CastLike": (same_type,),
+    "Reshape": (same_type, reshape_of_reshape),
+    "Expand": (same_type,),
+    "Squeeze": (same_type,),
+    "Unsqueeze": (same_type,),
+    "Flatten": (same_type,),
+    "Transpose": (identity_permutation, transpose_of_transpose),
+    "Mul": (times_one,),
+    "Div": (times_one,),
+    "Dropout": (dropout_outside_training,),
+}
+
+
+def _maker(v: Value | None, name: str) -> Node | None:
+    node = None if v is None else v.node
+    return node if node is not None and node.op.name == name and not node.op.domain else None
+
+
+def _op(node: Node) -> Callable[..., Value]:
+    return node.op  # pyright: ignore[reportReturnType]  # a declared op is called
+
+
+def _is_number(v: Value | None, number: float) -> bool:
+    if not isinstance(v, Weight) or v.kind != "constant" or not isinstance(v.tensor, Tensor) or v.tensor.elements != 1:
+        return False
+    return v.tensor.array.dtype.kind in "iufb" and bool(v.tensor.array.reshape(-1)[0] == number)

@@ -1,0 +1,279 @@
+"""What graphir asks of those that run graphs and of those that read and write files, and how they are found: by entry points, when they are first used.
+
+Groups: `graphir.formats` names modules (see Format), `graphir.runtimes` names objects (see Runtime). Ours come through the same door as anyone's.
+"""
+
+import errno
+import functools
+import inspect
+import os
+import secrets
+import stat
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from .model import Model
+
+FORMATS, RUNTIMES = "graphir.formats", "graphir.runtimes"
+
+
+class FormatError(ValueError):
+    """A file that cannot be read, or a model that cannot be written. Names the file, the graph, the node or tensor; what was found, what was expected."""
+
+
+class Format(Protocol):
+    """A module that reads and writes files of one kind. The name of its entry point is the format's name.
+
+    A format that is only written, or only read, leaves the other functions out, or raises FormatError in them.
+    load and save may take options of their own. Two are known to callers: `verify` of load (check the data of every tensor at once)
+    and, optionally, a function `recognizes(data) -> bool`, by which `loads` tells what comes through a pipe.
+    """
+
+    suffixes: tuple[str, ...]
+
+    def load(self, path: Path) -> "Model":
+        """The model in a file. May map the file, and read a tensor when it is wanted."""
+        ...
+
+    def loads(self, data: bytes) -> "Model":
+        """The model in these bytes."""
+        ...
+
+    def save(self, model: "Model", path: Path, **options: Any) -> None:
+        """Write a file, through `write_atomically`."""
+        ...
+
+    def dumps(self, model: "Model", **options: Any) -> bytes:
+        """The bytes of the file."""
+        ...
+
+
+class Program(Protocol):
+    """A compiled model. state: the weights by address, to read and to set; stages: what compiling did; source: the program as text."""
+
+    state: MutableMapping[str, Any]
+    stages: list[str]
+    source: str
+
+    def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs, or the values at the addresses in `fetch`, by name."""
+        ...
+
+    def clone(self) -> "Program":
+        """A program for another thread, which shares the constants."""
+        ...
+
+
+class Runtime(Protocol):
+    """What compiles models into programs. The name of its entry point is the runtime's name."""
+
+    name: str
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run on this machine; None where it can."""
+        ...
+
+    def compile(self, model: "Model", **options: Any) -> Program:
+        """A program that runs the model. options: limits (a Limits), seed (an int), and the runtime's own."""
+        ...
+
+
+class Limits(NamedTuple):
+    """What a run may use. memory: bytes that one node may make; trips: how often bodies may run, in all; seconds: wall time of a run. None: no bound."""
+
+    memory: int | None = None
+    trips: int | None = None
+    seconds: float | None = None
+
+
+# ---- what users call ----------------------------------------------------------------------------------------------------------------
+
+
+def load(path: str | os.PathLike[str], format: str | None = None, *, verify: bool = False) -> "Model":
+    """The model in a file.
+
+    format: its name; by default the suffix tells. verify: check the data of every tensor now, where the format keeps checksums.
+    Raises FormatError where the file is not what it should be, and OSError where it cannot be opened.
+    """
+    path = Path(path)
+    name = format or _format_of(path)
+    read = _door(name, "load", "read")
+    return read(path, verify=True) if verify and "verify" in inspect.signature(read).parameters else read(path)
+
+
+def loads(data: bytes, format: str | None = None) -> "Model":
+    """The model in these bytes. format: its name; by default the first bytes tell. Raises FormatError where they are not what they should be."""
+    return _door(format or _recognized(data), "loads", "read")(data)
+
+
+def save(model: "Model", path: str | os.PathLike[str], format: str | None = None, **options: Any) -> None:
+    """Write a model to a file, whole or not at all. format: its name; by default the suffix tells. options: the format's own, such as opset=21 of onnx."""
+    path = Path(path)
+    name = format or _format_of(path)
+    write = _door(name, "save", "written")
+    _check_options(f"format {name}", write, options)
+    write(model, path, **options)
+
+
+def dumps(model: "Model", format: str, **options: Any) -> bytes:
+    """The bytes of a file of this format. options: the format's own."""
+    write = _door(format, "dumps", "written")
+    _check_options(f"format {format}", write, options)
+    return write(model, **options)
+
+
+def compile(model: "Model", runtime: str | Runtime = "numpy", **options: Any) -> Program:
+    """A program that runs the model. runtime: a name, or a Runtime; options: limits, seed, and the runtime's own.
+
+    Raises ValueError where no such runtime is installed, and RuntimeError where it cannot run on this machine.
+    """
+    found = _load(RUNTIMES, runtime) if isinstance(runtime, str) else runtime
+    reason = found.unavailable()
+    if reason is not None:
+        raise RuntimeError(f"runtime {found.name} cannot run here: {reason}")
+    return found.compile(model, **options)
+
+
+def runtimes() -> dict[str, Runtime]:
+    """The installed runtimes by name, those that cannot run here included. One that cannot be imported stands there with that as its reason."""
+    found: dict[str, Runtime] = {}
+    for name in installed(RUNTIMES):
+        try:
+            found[name] = _load(RUNTIMES, name)
+        except ImportError as e:
+            found[name] = _Broken(name, str(e))
+    return found
+
+
+# ---- how they are found -------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def installed(group: str) -> "dict[str, EntryPoint]":
+    """The entry points of a group by name. Raises ValueError where two packages give different things one name."""
+    from importlib.metadata import entry_points  # costs more than the rest of the start-up
+
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group), key=lambda p: p.name):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise ValueError(f"two installed packages give {group} the name {point.name!r}: {other.value} and {point.value}; remove one")
+    return found
+
+
+def _load(group: str, name: str) -> Any:
+    points = installed(group)
+    kind = group.removeprefix("graphir.").removesuffix("s")
+    if name not in points:
+        raise (FormatError if group == FORMATS else ValueError)(f"no {kind} is called {name!r}; installed: {', '.join(points) or 'none'}")
+    try:
+        return points[name].load()
+    except (ImportError, AttributeError) as e:
+        raise ImportError(f"{kind} {name} ({points[name].value}) cannot be imported: {e}") from e
+
+
+def _door(name: str, function: str, done: str) -> Callable[..., Any]:
+    found = getattr(_load(FORMATS, name), function, None)
+    if found is None:
+        raise FormatError(f"format {name} cannot be {done}")
+    return found
+
+
+def _format_of(path: Path) -> str:
+    """The format that a file's suffix names. One called like the suffix goes first, so that the others need not be imported."""
+    name = path.suffix.lower().removeprefix(".")
+    points = installed(FORMATS)
+    if name in points:
+        return name
+    known = {}
+    for other in points:
+        try:
+            known[other] = _load(FORMATS, other).suffixes
+        except ImportError:
+            continue  # it would say so itself, if it were asked for
+        if path.suffix.lower() in known[other]:
+            return other
+    listed = ", ".join(f"{n} ({' '.join(s)})" for n, s in known.items()) or "none"
+    raise FormatError(f"{path}: no format has the suffix {path.suffix!r}; installed: {listed}; another name needs format=")
+
+
+def _recognized(data: bytes) -> str:
+    """The format whose mark the bytes bear; onnx, which has none, where there is no other."""
+    for name in installed(FORMATS):
+        if name != "onnx" and getattr(_load(FORMATS, name), "recognizes", lambda _: False)(data):
+            return name
+    return "onnx"
+
+
+def _check_options(whose: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters][2 if function.__name__ == "save" else 1 :]
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{whose} takes no option {name!r}; it takes {', '.join(known) or 'none'}")
+
+
+class _Broken:
+    """A runtime that cannot be imported."""
+
+    def __init__(self, name: str, reason: str):
+        self.name = name
+        self._reason = reason
+
+    def unavailable(self) -> str | None:
+        return self._reason
+
+    def compile(self, model: "Model", **options: Any) -> Program:
+        raise RuntimeError(self._reason)
+
+
+# ---- files --------------------------------------------------------------------------------------------------------------------------
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+    """Call `write` with a file whose contents become those of `path`, whole or not at all.
+
+    The contents go to a temporary file in the same folder, which takes the place of `path`, with its permissions, once it is on the disk.
+    Where `write` raises, or the process is killed, what was at `path` stays. A link is followed; a pipe or device is written to directly.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode: int | None = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        with target.open("wb") as file:  # raises for a folder
+            write(file)
+        return
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
+    temporary = target.parent / f".graphir-{secrets.token_hex(8)}.tmp"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        with open(os.open(temporary, flags, 0o666), "wb") as file:  # noqa: PTH123  # Path.open takes no descriptor
+            if mode is not None:
+                temporary.chmod(stat.S_IMODE(mode))
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name reach the disk. Windows cannot open folders, and needs no such call."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

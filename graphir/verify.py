@@ -1,0 +1,103 @@
+"""Is a model well formed? Order, uses, scopes, names."""
+
+from collections.abc import Iterator
+
+from .ir import Graph, Node, Value
+from .model import Model
+
+
+def verify(model: Model) -> list[str]:
+    """What is wrong with the structure of a model, a sentence each; empty when nothing is."""
+    problems = list(_check_graph(model.graph, set(), {}))
+    for function in model.functions.values():
+        where = f"function {'.'.join(filter(None, function.key))}: "
+        problems += [where + p for p in _check_graph(function.graph, set(), {})]
+    for weight, value in model.updates.items():
+        if weight.graph.weights.get(weight.name) is not weight:
+            problems.append(f"an update goes to {weight.name}, which is no weight of the model")
+        if not any(v is value for v in value.graph.values()):
+            problems.append(f"the update of {weight.name} reads {value.name}, which the model does not make")
+    problems += _cycles(model)
+    return problems
+
+
+def assert_valid(model: Model) -> None:
+    """Raises ValueError with the first problems of a model, where it has any."""
+    problems = verify(model)
+    if problems:
+        raise ValueError("the model is not well formed: " + "; ".join(problems[:5]))
+
+
+def _check_graph(graph: Graph, outer: set[Value], names: dict[str, str]) -> Iterator[str]:
+    """Walk in order with what may be read so far: `outer`, the values of the enclosing graphs, and `names`, what is named where."""
+    seen, names = set(outer), dict(names)
+    where = f"graph {graph.name!r}"
+    for v in dict.fromkeys([*graph.inputs, *graph.weights.values()]):
+        yield from _check_value(v, graph, names, where)
+        seen.add(v)
+    for name, w in graph.weights.items():
+        if w.name != name:
+            yield f"{where}: the weight {w.name} is listed as {name}"
+    for node in graph.nodes:
+        yield from _check_node(node, graph, seen)
+        for body in node.bodies.values():
+            if body.parent is not graph:
+                yield f"{where}, node {node.label!r}: its body {body.name!r} belongs to another graph"
+            yield from _check_graph(body, seen, names)
+        for v in node.outputs:
+            if v is not None:
+                yield from _check_value(v, graph, names, where)
+                if v.node is not node:
+                    yield f"{where}: {v.name} is an output of {node.label}, but says that it is made elsewhere"
+                seen.add(v)
+    for v in graph.outputs:
+        if v not in seen:
+            yield f"{where}: the output {v.name} is made by no node before the end"
+    yield from _check_uses(graph)
+
+
+def _check_value(v: Value, graph: Graph, names: dict[str, str], where: str) -> Iterator[str]:
+    if v.graph is not graph:
+        yield f"{where}: {v.name} belongs to another graph"
+    if not v.name:
+        yield f"{where}: a value has no name"
+    if v.name in names:
+        yield f"{where}: the name {v.name!r} is taken already, in {names[v.name]}"
+    names[v.name] = where
+
+
+def _check_node(node: Node, graph: Graph, seen: set[Value]) -> Iterator[str]:
+    where = f"graph {graph.name!r}, node {node.label!r}"
+    if node.graph is not graph:
+        yield f"{where}: it belongs to another graph"
+    for i, v in enumerate(node.inputs):
+        if v is not None and v not in seen:
+            yield f"{where}: input {i} is {v.name}, which is not made before it"
+        if v is not None and node not in v.uses:
+            yield f"{where}: {v.name} does not count it among its readers"
+
+
+def _check_uses(graph: Graph) -> Iterator[str]:
+    inside = {node for g in graph.walk() for node in g.nodes}
+    graphs = set(graph.walk())
+    for v in graph.values():
+        for user in v.uses:
+            if isinstance(user, Node) and user not in inside:
+                yield f"graph {graph.name!r}: {v.name} is said to be read by {user.label}, which is not in the graph"
+            elif isinstance(user, Graph) and user not in graphs:
+                yield f"graph {graph.name!r}: {v.name} is said to be an output of {user.name}, which is not in the graph"
+
+
+def _cycles(model: Model) -> Iterator[str]:
+    """Functions that call themselves, directly or by way of others."""
+    calls = {
+        key: {node.op.key for g in f.graph.walk() for node in g.nodes if node.op.key in model.functions} for key, f in model.functions.items()
+    }
+    free = {key for key, called in calls.items() if not called}
+    while True:
+        more = {key for key, called in calls.items() if key not in free and called <= free}
+        if not more:
+            break
+        free |= more
+    for key in calls.keys() - free:
+        yield f"function {'.'.join(filter(None, key))} calls itself, or a function that does"

@@ -1,0 +1,78 @@
+"""The readable way to run a graph: node by node, each kernel bound where it stands. The executor's referee, and what folding and tests use."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphir.ir import Graph, Node, Value
+from graphir.model import Model
+from graphir.nodes import Weight
+from graphir.ops import Op, arguments
+from graphir.passes.expand import decomposed, inlined
+from graphir.types import TensorType
+
+from .kernel import Site, bind, find
+
+
+def interpret(model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | None = None) -> dict[str, Any]:
+    """The outputs of a model whose nodes stand in the declared form, by name."""
+    values = {v: xp.asarray(feeds[v.name]) if isinstance(v.type, TensorType) else feeds[v.name] for v in model.inputs if v.name in feeds}
+    interpreter = Interpreter(xp, overrides, model)
+    return {v.name: x for v, x in zip(model.outputs, interpreter.run(model.graph, values), strict=True)}
+
+
+class Interpreter:
+    """Runs graphs with kernels of one namespace."""
+
+    def __init__(self, xp: Any, overrides: str | None = None, model: Model | None = None):
+        self.xp = xp
+        self.overrides = overrides
+        self.model = model
+
+    def run(self, graph: Graph, values: dict[Value, Any]) -> list[Any]:
+        """The outputs of a graph. `values` holds its inputs, and for a body what it captures."""
+        for weight in graph.weights.values():
+            values.setdefault(weight, self.array(weight))
+        for node in graph.nodes:
+            inputs = [None if v is None else values[v] for v in node.inputs]
+            values.update((v, x) for v, x in zip(node.outputs, self.apply(node, inputs, values)) if v is not None)
+        return [values[v] for v in graph.outputs]
+
+    def array(self, weight: Weight) -> Any:
+        """A weight's data in the namespace."""
+        return self.xp.asarray(dense(weight))
+
+    def apply(self, node: Node, inputs: list[Any], values: dict[Value, Any]) -> Sequence[Any]:
+        """The outputs of one node; `values` holds what its bodies capture."""
+        op = node.op
+        kernel = find(op, self.overrides) if isinstance(op, Op) else None
+        if kernel is None:
+            body = decomposed(node) if isinstance(op, Op) else inlined(node, self.model)
+            made = iter(self.run(body, {**values, **dict(zip(body.inputs, (x for x in inputs if x is not None), strict=True))}))
+            return [None if v is None else next(made) for v in node.outputs]
+        assert isinstance(op, Op)
+        attributes = arguments(node)
+        for name, body in node.bodies.items():
+            attributes[name] = self.body(body, values)
+        site = Site(self.xp, attributes, [type_of(x) for x in inputs], [v and v.type for v in node.outputs], inputs)
+        made = bind(kernel, site).run(*inputs)
+        return made if isinstance(made, tuple | list) and op.outputs != "one" else [made]
+
+    def body(self, body: Graph, values: dict[Value, Any]) -> Any:
+        """A body as a function of arrays, which returns a list."""
+
+        def call(*inputs: Any) -> list[Any]:
+            return self.run(body, {**values, **dict(zip(body.inputs, inputs, strict=True))})
+
+        call.outputs = [v.type for v in body.outputs]  # pyright: ignore[reportFunctionMemberAccess]
+        return call
+
+
+def dense(weight: Weight) -> Any:
+    """A weight's data as a NumPy array, sparse ones filled in."""
+    tensor = weight.tensor
+    return tensor.dense() if hasattr(tensor, "dense") else tensor.array  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def type_of(x: Any) -> TensorType | None:
+    """The type of an array; None for what is none."""
+    return TensorType(x.dtype, x.shape) if hasattr(x, "dtype") else None

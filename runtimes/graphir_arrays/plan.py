@@ -1,0 +1,214 @@
+"""What each value of a graph will live in: concrete types, constants, buffers that values share one after another."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from graphir.dims import Expr
+from graphir.ir import Graph, Node, Value
+from graphir.model import Model
+from graphir.ops import Op, arguments
+from graphir.passes.infer import Inference
+from graphir.types import TensorType, Type
+
+from .interpret import dense
+from .kernel import Bound, Prepared, Site, bind, find
+from .limits import LimitError
+
+ALIGN = 64
+
+
+class Step(NamedTuple):
+    """How a node runs. bound: what is called; late: the kernel waits for arrays, since a type is not concrete; buffers: for each output, or None."""
+
+    node: Node
+    bound: Bound
+    late: bool
+    buffers: list[Any]
+    measured: bool  # the sizes of its outputs show at run time only
+
+
+class Plan:
+    """Decides, for one set of input types, how a graph runs.
+
+    constants: the arrays of values that are known before the run. steps: by node. dies: for each node, the values nobody reads after it.
+    copied: values that may look into memory of others; buffered: values that live in a buffer.
+    """
+
+    def __init__(self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, memory_limit: int | None):
+        self.model = model
+        self.xp = xp
+        self.overrides = overrides
+        self.memory_limit = memory_limit
+        self.pinned = set(pinned)
+        self.constants: dict[Value, Any] = {}
+        self.steps: dict[Node, Step] = {}
+        self.dies: dict[Node, list[Value]] = {}
+        self.copied: set[Value] = set()
+        self.buffered: set[Value] = set()
+        self._set_types(types)
+        for weight in (w for g in model.graph.walk() for w in g.weights.values()):
+            if weight.kind == "constant":
+                self.constants[weight] = xp.asarray(dense(weight))
+        _Storage(self).graph(model.graph)
+
+    def _set_types(self, types: Mapping[str, Type]) -> None:
+        for v in self.model.graph.inputs:
+            v.type = types.get(v.name, v.type)  # pyright: ignore[reportAttributeAccessIssue]
+        problems = Inference(self.model, trust_declared=False).graph(self.model.graph, self.model.opsets)
+        if problems:
+            raise ValueError(str(problems[0]))
+
+    def is_known(self, v: Value) -> bool:
+        """Whether the contents of a node's output follow from the input types alone: then the node need not run."""
+        t = v.type
+        if v in self.constants:
+            return True
+        if not isinstance(t, TensorType) or t.known is None or t.dtype.kind not in "ib" or not is_concrete(t):
+            return False
+        if any(isinstance(k, Expr) for k in t.known):
+            return False
+        self.constants[v] = self.xp.asarray(np.asarray(t.known, t.dtype).reshape(t.shape))  # pyright: ignore[reportArgumentType]
+        return True
+
+    def check_size(self, node: Node, types: Iterable[Type | None]) -> None:
+        """Raises LimitError where outputs of these types take more than a node may make."""
+        if self.memory_limit is None:
+            return
+        size = sum(bytes_of(t) for t in types if is_concrete(t))
+        if size > self.memory_limit:
+            raise LimitError(
+                f"node {node.label!r} ({node.op}) makes {size:,} bytes, and the limit is {self.memory_limit:,}; raise the limit on memory if that is meant"
+            )
+
+    def bind(self, node: Node, types: list[Type | None], outputs: list[Type | None]) -> Bound:
+        """The kernel of a node for inputs of these types."""
+        attributes = {k: x for k, x in arguments(node).items() if k not in node.bodies}
+        constants = [None if v is None else self.constants.get(v) for v in node.inputs]
+        return bind(self.kernel(node), Site(self.xp, attributes, types, outputs, constants))
+
+    def kernel(self, node: Node) -> Any:
+        """The kernel of a node. Raises TypeError where there is none."""
+        kernel = find(node.op, self.overrides) if isinstance(node.op, Op) else None
+        if kernel is None:
+            raise TypeError(f"{node.op} of {node.label}: there is no kernel for it")
+        return kernel
+
+
+class _Storage:
+    """Walks a graph in order and shares buffers: a value's buffer is free again after the last read of every value that may look into it."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.free: list[Any] = []
+        self.buffer: dict[Value, Any] = {}
+        self.roots: dict[Value, frozenset[Value]] = {}
+        self.viewers: dict[Value, list[Value]] = {}
+
+    def graph(self, graph: Graph, top: bool = True) -> None:
+        """Plan the steps of a graph; only the top one has buffers, for a body may run again while its results are in use."""
+        plan = self.plan
+        order = [n for n in graph.nodes if not all(v is None or plan.is_known(v) for v in n.outputs)]
+        last = self._last_reads(order)
+        for i, node in enumerate(order):
+            for body in node.bodies.values() if node.attributes else ():
+                _Storage(plan).graph(body, top=False)
+            step = self._step(node, top, last, i)
+            plan.steps[node] = step
+            plan.dies[node] = [v for v in self._read_in(node) if last.get(v) == i and v.graph is graph and v.node is not None and v not in plan.pinned]
+            plan.dies[node] += [v for v in node.outputs if v is not None and v not in last and v not in plan.pinned and v not in graph.outputs]
+            for v in plan.dies[node]:
+                self._release(v, i, last)
+
+    def _last_reads(self, order: list[Node]) -> dict[Value, int]:
+        """For each value, the place of its last reader, nodes in bodies counted as the node that holds them."""
+        last: dict[Value, int] = {}
+        for i, node in enumerate(order):
+            for v in self._read_in(node):
+                last[v] = i
+        for v in [*self.plan.pinned, *(order[0].graph.outputs if order and order[0].graph else ())]:
+            last[v] = len(order)
+        return last
+
+    def _read_in(self, node: Node) -> list[Value]:
+        values = dict.fromkeys(v for v in node.inputs if v is not None)
+        for body in node.bodies.values() if node.attributes else ():
+            for g in body.walk():
+                values.update(dict.fromkeys(v for n in g.nodes for v in n.inputs if v is not None))
+                values.update(dict.fromkeys(g.outputs))
+        return list(values)
+
+    def _step(self, node: Node, top: bool, last: dict[Value, int], i: int) -> Step:
+        plan = self.plan
+        types = [None if v is None else v.type for v in node.inputs]
+        outputs = [None if v is None else v.type for v in node.outputs]
+        concrete = all(t is None or is_concrete(t) for t in [*types, *outputs])
+        plan.check_size(node, outputs)
+        if not concrete and isinstance(plan.kernel(node), Prepared):
+            self._alias(node, Bound(print, view=True))
+            return Step(node, Bound(print), True, [None] * len(outputs), True)
+        bound = plan.bind(node, types, outputs)
+        self._alias(node, bound)
+        buffers: list[Any] = [None] * len(outputs)
+        if top and bound.out and len(outputs) == 1 and concrete and node.outputs[0] is not None and node.outputs[0] not in plan.pinned:
+            buffers = [self._place(node, bound, last, i)]
+        return Step(node, bound, False, buffers, not all(t is None or is_concrete(t) for t in outputs))
+
+    def _alias(self, node: Node, bound: Bound) -> None:
+        """Note whose memory the outputs may share: views look into inputs; so may what bodies and sequences hand on."""
+        read = self._read_in(node)
+        shares = bound.view or node.bodies or any(v is not None and not isinstance(v.type, TensorType) for v in [*read, *node.outputs])
+        roots = frozenset(r for v in read for r in self.roots.get(v, frozenset((v,)))) if shares else frozenset()
+        for v in node.outputs:
+            if v is not None:
+                self.roots[v] = roots | {v} if not bound.view or node.bodies else roots
+                for root in self.roots[v]:
+                    self.viewers.setdefault(root, []).append(v)
+                if roots:
+                    self.plan.copied.add(v)
+
+    def _place(self, node: Node, bound: Bound, last: dict[Value, int], i: int) -> Any:
+        """An array for the one output: the input's own where it dies here and the kernel may write onto it, else a free buffer, else a new one."""
+        v = node.outputs[0]
+        assert v is not None
+        if bound.inplace:
+            for x in node.inputs:
+                if x in self.buffer and last.get(x) == i and x.type == v.type and not self._still_seen(x, i, last, but=x):  # pyright: ignore[reportArgumentType, reportOptionalMemberAccess]
+                    self.buffer[v] = self.buffer.pop(x)  # pyright: ignore[reportArgumentType]
+                    return self._shaped(v)
+        size = max(-(-bytes_of(v.type) // ALIGN) * ALIGN, ALIGN)
+        fits = [b for b in self.free if size <= b.nbytes <= 4 * size]
+        if fits:
+            self.buffer[v] = best = min(fits, key=lambda b: b.nbytes)
+            self.free = [b for b in self.free if b is not best]
+        else:
+            self.buffer[v] = self.plan.xp.empty(size, "uint8")
+        return self._shaped(v)
+
+    def _shaped(self, v: Value) -> Any:
+        self.plan.buffered.add(v)
+        t = v.type
+        raw = self.buffer[v][: bytes_of(t)]
+        return raw.view(t.dtype).reshape(t.shape)
+
+    def _still_seen(self, root: Value, i: int, last: dict[Value, int], but: Value | None = None) -> bool:
+        """Whether a value that may look into `root` is read after step i."""
+        return any(v is not but and last.get(v, -1) > i for v in self.viewers.get(root, ()))
+
+    def _release(self, v: Value, i: int, last: dict[Value, int]) -> None:
+        for root in self.roots.get(v, (v,)):
+            if root in self.buffer and last.get(root, -1) <= i and not self._still_seen(root, i, last):
+                self.free.append(self.buffer.pop(root))
+
+
+def is_concrete(t: Type | None) -> bool:
+    """Whether a type is a tensor's with every dim a number."""
+    return isinstance(t, TensorType) and t.shape is not None and all(d.__class__ is int for d in t.shape)
+
+
+def bytes_of(t: Any) -> int:
+    """The bytes of an array of a concrete type."""
+    size = t.dtype.itemsize
+    for d in t.shape:
+        size *= d
+    return size

@@ -1,0 +1,261 @@
+"""A compiled model: takes feeds, returns fetches, holds the weights."""
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from graphir.dims import Expr, atoms, substitute, symbol, symbols
+from graphir.dtypes import NAMES, STRING, as_dtype
+from graphir.ir import Value, Weight
+from graphir.model import Model
+from graphir.types import TensorType
+
+from .interpret import dense
+from .limits import LimitError, Limits, Meter
+from .plan import Plan
+from .source import FILE, Source
+from .stages import Pins, Stage, optimize, prepare
+
+PLANS = 16  # how many sets of input types and fetches are remembered
+
+
+class _Graph(NamedTuple):
+    """What is run for one set of fetches: the model cut down to it, the values to hand out, those to pass in."""
+
+    model: Model
+    pins: Pins
+    arguments: list[Value]
+
+
+class _Ready(NamedTuple):
+    """A plan written out."""
+
+    function: Any
+    source: Source
+    plan: Plan
+
+
+class Program:
+    """Runs one model on one namespace. For one thread; `clone` gives another that shares its constants.
+
+    state: the weights of kind "state" by address: read it, assign to it.
+    """
+
+    def __init__(self, model: Model, xp: Any, overrides: str | None = None, limits: Limits | None = None, seed: int = 0):
+        self._given = model.copy()
+        self._model = self._given.copy()
+        self._xp = xp
+        self._overrides = overrides
+        self._limits = limits
+        self._meter = Meter(limits) if limits is not None and limits != Limits() else None
+        self._seed = seed
+        self._runs = 0
+        prepare(self._model, overrides)
+        self._graphs: dict[tuple[str, ...], _Graph] = {}
+        self._plans: dict[Any, _Ready] = {}
+        self._last: _Ready | None = None
+        self._state = {a: xp.asarray(dense(w)) for a, w in self._model.weights.items() if w.kind == "state"}
+        self._updates = {self._address(w): v for w, v in self._model.updates.items()}
+        self.state: MutableMapping[str, Any] = _State(self)
+
+    # ---- running --------------------------------------------------------------------------------------------------------------------
+
+    def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> dict[str, Any]:
+        """The values at the addresses in `fetch` (default: the model's outputs), each a new array.
+
+        feeds: name -> array, of the dtype and shape that the input has; lists of numbers take its dtype. Updates take place after the run, all at once, but
+        for a run with `fetch`, which changes nothing. Raises ValueError for feeds that do not fit, KeyError for an unknown address.
+        """
+        addresses = tuple(dict.fromkeys(fetch)) if fetch is not None else tuple(v.name for v in self._model.outputs)
+        updates = self._updates if fetch is None else {}
+        graph = self._graph(addresses + tuple(f"\0{a}" for a in updates))
+        values, key = self._feed(graph, feeds)
+        ready = self._plans.get(key) or self._plan(key, graph, values)
+        self._last = ready
+        results = self._call(ready, [values[v] for v in graph.arguments])
+        for address, x in zip(updates, results[len(addresses) :]):
+            self.state[address] = x
+        self._runs += 1
+        found = dict(zip(addresses, results))
+        for address, x in found.items():
+            if x is None and isinstance(self._model.find(address).type, TensorType):
+                raise KeyError(f"{address} was not computed: the body that makes it did not run")
+        return {a: x if x is None or isinstance(x, list) else self._xp.asarray(x) for a, x in found.items()}
+
+    def _call(self, ready: _Ready, arguments: list[Any]) -> list[Any]:
+        if self._meter is not None:
+            self._meter.restart()
+        try:
+            with self._xp.quiet():
+                return ready.function(*arguments)
+        except LimitError:
+            raise
+        except Exception as e:
+            node = self._node_of(ready, e)
+            if node is None:
+                raise
+            raise ValueError(f"node {node.label!r} ({node.op}): {e}") from e
+
+    def _node_of(self, ready: _Ready, error: Exception) -> Any:
+        """The node in whose line an error arose."""
+        node, trace = None, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == FILE:
+                node = ready.source.lines.get(trace.tb_lineno, node)
+            trace = trace.tb_next
+        return node
+
+    def _graph(self, addresses: tuple[str, ...]) -> _Graph:
+        found = self._graphs.get(addresses)
+        if found is None:
+            model = self._model.copy()
+            updates = {f"\0{self._address(w)}": v for w, v in model.updates.items()}
+            pins = optimize(model, addresses, self._xp, self._overrides, extra={a: updates[a] for a in addresses if a in updates})
+            states = [w for g in model.graph.walk() for w in g.weights.values() if w.kind == "state"]
+            found = self._graphs[addresses] = _Graph(model, pins, [*model.inputs, *states])
+        return found
+
+    def _plan(self, key: Any, graph: _Graph, values: dict[Value, Any]) -> _Ready:
+        types = {v.name: TensorType(as_dtype(x.dtype), x.shape) for v, x in values.items() if isinstance(v.type, TensorType)}
+        limit = self._limits.memory if self._limits is not None else None
+        pinned = list(graph.pins.values.values())
+        plan = Plan(graph.model, types, pinned, self._xp, self._overrides, limit)
+        source = Source(plan, graph.arguments, pinned, self._meter)
+        if len(self._plans) >= PLANS:
+            self._plans.pop(next(iter(self._plans)))
+        ready = self._plans[key] = _Ready(source.function(), source, plan)
+        return ready
+
+    # ---- feeds ----------------------------------------------------------------------------------------------------------------------
+
+    def _feed(self, graph: _Graph, feeds: Mapping[str, Any]) -> tuple[dict[Value, Any], Any]:
+        """The arrays for a graph's arguments, and the key of the plan that suits them. Raises ValueError for what does not fit."""
+        names = {v.name for v in self._model.inputs}
+        unknown = [name for name in feeds if name not in names]
+        if unknown:
+            raise ValueError(f"no input {unknown[0]!r}; the inputs are {', '.join(map(_typed, self._model.inputs)) or 'none'}")
+        values: dict[Value, Any] = {}
+        sizes: dict[str, int] = {}
+        needed = {v.name for v in graph.model.inputs if v.uses}
+        for v, shown in zip(graph.model.inputs, self._model.inputs):
+            if v.name in feeds:
+                values[v] = self._checked(shown, feeds[v.name], sizes)
+            elif isinstance(v, Weight):
+                values[v] = self._xp.asarray(dense(v))
+            elif v.name in needed:
+                raise ValueError(f"the input {_typed(shown)} is missing")
+            else:
+                values[v] = None
+        for v in graph.arguments[len(graph.model.inputs) :]:
+            values[v] = self._state[self._address(v)]
+        shapes = tuple(None if x is None or not hasattr(x, "shape") else x.shape for x in values.values())
+        return values, (id(graph), shapes)
+
+    def _checked(self, v: Value, x: Any, sizes: dict[str, int]) -> Any:
+        """A feed as an array of the runtime. Raises ValueError where dtype or shape differ, symbols that stand for two sizes included."""
+        if not isinstance(v.type, TensorType):
+            return self._element(x)
+        expected = v.type
+        if not hasattr(x, "dtype"):
+            x = np.asarray(x, None if expected.dtype == STRING else expected.dtype)
+        dtype = STRING if np.dtype(x.dtype).kind in "USO" else x.dtype
+        if dtype != expected.dtype:
+            given = NAMES.get(dtype, str(dtype))
+            raise ValueError(f"the input {_typed(v)} was given {given}{list(x.shape)}; cast it to {NAMES[expected.dtype]}")
+        if expected.shape is not None and not _fits(expected.shape, x.shape, sizes):
+            bound = {a.name: sizes[a.name] for d in expected.shape for a in atoms(d) if a.name in sizes}
+            where = f", where {', '.join(f'{k} = {n}' for k, n in bound.items())}" if bound else ""
+            raise ValueError(f"the input {_typed(v)} was given the shape {list(x.shape)}; expected {list(expected.shape)}{where}")
+        return self._xp.asarray(x, dtype) if dtype != STRING else np.asarray(x, object)
+
+    def _element(self, x: Any) -> Any:
+        """A sequence's, optional's or map's content as the runtime holds it."""
+        if isinstance(x, list | tuple):
+            return [self._element(y) for y in x]
+        return self._xp.asarray(x) if hasattr(x, "dtype") else x
+
+    # ---- looking inside -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> str:
+        """The Python text of the program that ran last. Empty before the first run: it is written for the types of the feeds."""
+        return self._last.source.text if self._last is not None else ""
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The model after each stage of compiling, for the model's outputs."""
+        found: list[Stage] = []
+        model = self._given.copy()
+        prepare(model, self._overrides, lambda name, m: found.append(Stage(name, str(m))))
+        addresses = [v.name for v in model.outputs]
+        optimize(model, addresses, self._xp, self._overrides, watch=lambda name, m: found.append(Stage(name, str(m))))
+        return found
+
+    def clone(self) -> "Program":
+        """Another program for the same model, with its own buffers and its own state, which starts as this one's is now."""
+        other = object.__new__(Program)
+        other.__dict__.update(self.__dict__)
+        other._plans, other._graphs, other._last = {}, {}, None
+        other._meter = Meter(self._limits) if self._meter is not None and self._limits is not None else None
+        other._state = {a: self._xp.fresh(x) for a, x in self._state.items()}
+        other.state = _State(other)
+        return other
+
+    def _address(self, weight: Value) -> str:
+        """The address of a weight of this model or of a cut-down copy."""
+        parts, graph = [weight.name], weight.graph
+        while graph.owner is not None and graph.parent is not None:
+            bodies = graph.owner.bodies
+            parts += [name for name, body in bodies.items() if body is graph] if len(bodies) > 1 else []
+            parts.append(graph.owner.label)
+            graph = graph.parent
+        return "/".join(reversed(parts))
+
+
+class _State(MutableMapping[str, Any]):
+    """The state of a program: reading copies, writing checks."""
+
+    def __init__(self, program: Program):
+        self._program = program
+
+    def __getitem__(self, address: str) -> Any:
+        return self._program._xp.fresh(self._program._state[address])
+
+    def __setitem__(self, address: str, x: Any) -> None:
+        state = self._program._state
+        if address not in state:
+            kind = self._program._model.weights.get(address)
+            hint = f"; it is {kind.kind}: set its `kind` to 'state' before compiling" if kind is not None else ""
+            raise KeyError(f"no state {address!r}; there is {', '.join(state) or 'none'}{hint}")
+        old = state[address]
+        x = self._program._xp.asarray(x)
+        if x.dtype != old.dtype or x.shape != old.shape:
+            raise ValueError(f"the state {address!r} is {old.dtype}{list(old.shape)}; it was given {x.dtype}{list(x.shape)}")
+        state[address] = self._program._xp.fresh(x)
+
+    def __delitem__(self, address: str) -> None:
+        raise TypeError("state cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._program._state)
+
+    def __len__(self) -> int:
+        return len(self._program._state)
+
+
+def _fits(dims: Sequence[Any], shape: Sequence[int], sizes: dict[str, int]) -> bool:
+    """Whether a shape fits dims; symbols take the first size that they meet, which is entered in `sizes`."""
+    if len(dims) != len(shape):
+        return False
+    for d, n in zip(dims, shape):
+        if isinstance(d, Expr) and d.is_atom and (name := next(iter(symbols(d)), None)) is not None and str(d) == str(symbol(name)):
+            sizes.setdefault(name, n)
+    for d, n in zip(dims, shape):
+        size = substitute(d, sizes)
+        if isinstance(size, int) and size != n:
+            return False
+    return True
+
+
+def _typed(v: Value) -> str:
+    return f"{v.name}: {v.type}"

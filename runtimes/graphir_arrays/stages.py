@@ -1,0 +1,87 @@
+"""From a model to a graph that is ready to run: the list of stages, each a pass, that can be printed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from graphir.ir import Value
+from graphir.model import Model
+from graphir.nodes import release, use
+from graphir.ops import Op
+from graphir.passes.dedupe import dedupe
+from graphir.passes.expand import expand
+from graphir.passes.fold import fold
+from graphir.passes.infer import infer
+from graphir.passes.prune import prune
+from graphir.passes.simplify import simplify
+from graphir.passes.upgrade import upgrade
+
+from .interpret import Interpreter
+from .kernel import find
+
+
+class Stage(NamedTuple):
+    """What a model was after a stage: its name, and the graph as text."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"--- {self.name} ---\n{self.text}"
+
+
+class Pins:
+    """The values that a program must hand out, by address. They count as read, and follow when a pass replaces them."""
+
+    def __init__(self, values: Mapping[str, Value]):
+        self.values = dict(values)
+        for v in self.values.values():
+            use(v, self)  # pyright: ignore[reportArgumentType]  # a user like a Model: it has `redirect`
+
+    def redirect(self, old: Value, new: Value) -> None:
+        """Hand out `new` where `old` was asked for."""
+        for address, v in self.values.items():
+            if v is old:
+                self.values[address] = new
+                release(old, self)  # pyright: ignore[reportArgumentType]
+                use(new, self)  # pyright: ignore[reportArgumentType]
+
+
+def prepare(model: Model, overrides: str | None, watch: Callable[[str, Model], None] = lambda name, model: None) -> None:
+    """Raise a model to the declared forms, and replace what has no kernel, in place. Values keep their names."""
+    watch("as given", model)
+    upgrade(model)
+    watch("upgrade", model)
+    infer(model)
+    expand(model, lambda op: find(op, overrides) is not None)
+    infer(model)
+    watch("expand", model)
+
+
+def optimize(
+    model: Model, addresses: Iterable[str], xp: Any, overrides: str | None, *, extra: Mapping[str, Value] | None = None,
+    watch: Callable[[str, Model], None] = lambda name, model: None,
+) -> Pins:  # fmt: skip
+    """Keep what the values at these addresses need, and make it cheaper, in place. Raises KeyError for an address that is not there.
+
+    extra: more values to keep, under names of the caller's.
+    """
+    extra = extra or {}
+    table = model.addresses()
+    pins = Pins({a: extra[a] if a in extra else table.get(a) or model.find(a) for a in addresses})
+    model.graph.outputs = ()
+    prune(model)
+    watch("prune", model)
+    interpreter = Interpreter(xp, overrides, model)
+
+    def evaluate(node: Any, arrays: list[Any]) -> Any:
+        return [xp.to_numpy(x) for x in interpreter.apply(node, [None if x is None else xp.asarray(x) for x in arrays], {})]
+
+    for name, run in (("fold", lambda m: fold(m, evaluate)), ("simplify", simplify), ("dedupe", dedupe), ("prune again", prune)):
+        run(model)
+        watch(name, model)
+    return pins
+
+
+def is_random(model: Model) -> bool:
+    """Whether a node of the model draws numbers."""
+    return any(isinstance(n.op, Op) and n.op.random for g in model.graph.walk() for n in g.nodes)

@@ -1,0 +1,285 @@
+"""The command line: verbs, formats, pipes, statuses, errors, and what may not reach the terminal."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphir
+from graphir import Graph, Model, TensorType
+from graphir.cli import main
+from graphir.cli.terminal import clean, size_text
+from graphir.ops.elementwise import add, relu
+
+ROOT = Path(__file__).parent.parent
+MLP = str(ROOT / "models/digits_mlp.onnx")
+CNN = str(ROOT / "models/digits_cnn.onnx")
+DIGITS = str(ROOT / "models/digits_test.npz")
+
+
+def small(name="x", dtype="float32", shape=("N", 3)):
+    """y = relu(x + 1)."""
+    graph = Graph("small")
+    x = graph.input(name, TensorType(dtype, shape))
+    graph.output(relu(add(x, 1).named("sum")), "y")
+    return Model(graph)
+
+
+@pytest.fixture(params=["onnx", "gir"])
+def model_file(request, tmp_path):
+    path = tmp_path / f"small.{request.param}"
+    graphir.save(small(), path)
+    return str(path)
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs the command line; gives the exit status, what it printed, and its errors."""
+
+    def call(*arguments):
+        status = main([str(a) for a in arguments])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return call
+
+
+# ---- info, check, runtimes ----------------------------------------------------------------------------------------------------------
+
+
+def test_info(call, model_file):
+    status, out, err = call("info", model_file)
+    assert (status, err) == (0, "")
+    for text in ("small", "x  float32[N, 3]", "y  float32[N, 3]", "1 Add, 1 Relu", "1 in 1 weights, 4 bytes", "ai.onnx"):
+        assert text in out
+    facts = json.loads(call("info", model_file, "--json")[1])
+    assert facts["inputs"] == [{"name": "x", "type": "float32[N, 3]"}]
+    assert facts["operators"] == {"Add": 1, "Relu": 1}
+    assert facts["size"] == Path(model_file).stat().st_size
+
+
+def test_check_finds_nothing_wrong(call, model_file):
+    assert call("check", model_file) == (0, f"{model_file}: valid\n", "")
+    assert json.loads(call("check", model_file, "--json")[1]) == {"model": model_file, "valid": True, "problems": []}
+
+
+def test_check_finds_what_is_wrong(call, tmp_path):
+    (tmp_path / "torn.onnx").write_bytes(Path(MLP).read_bytes()[:-100])
+    status, out, err = call("check", tmp_path / "torn.onnx")
+    assert (status, err) == (1, "")
+    assert "torn.onnx: 1 problem" in out
+    assert json.loads(call("check", tmp_path / "torn.onnx", "--json")[1])["valid"] is False
+
+
+def test_check_sees_a_flipped_bit_in_a_tensor(call, tmp_path):
+    graphir.save(graphir.load(MLP), tmp_path / "mlp.gir")
+    data = bytearray((tmp_path / "mlp.gir").read_bytes())
+    tensor = graphir.load(MLP).weights["layer2.weight"].tensor.array.tobytes()
+    data[data.index(tensor) + 40] ^= 1
+    (tmp_path / "mlp.gir").write_bytes(data)
+    status, out, _ = call("check", tmp_path / "mlp.gir")
+    assert status == 1
+    assert "layer2.weight" in out
+
+
+def test_runtimes(call):
+    assert "numpy" in call("runtimes")[1]
+    assert {"name": "numpy", "available": True, "reason": None} in json.loads(call("runtimes", "--json")[1])
+
+
+# ---- run ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_run_from_files(call, model_file, tmp_path):
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.savez(tmp_path / "x.npz", x=x, labels=np.zeros(2))
+    np.save(tmp_path / "x.npy", x)
+    for given in (("--inputs", tmp_path / "x.npz"), ("--input", f"x={tmp_path / 'x.npy'}")):
+        status, out, err = call("run", model_file, *given, "--output", tmp_path / "out.npz")
+        assert status == 0
+        assert out == "y  float32[2, 3]  values [1, 2, 3, 4, 5, 6]\n"
+        assert ("labels" in err) == (given[0] == "--inputs")
+        with np.load(tmp_path / "out.npz") as results:
+            np.testing.assert_array_equal(results["y"], x + 1)
+
+
+def test_run_draws_inputs(call, model_file):
+    assert call("run", model_file, "--input", "x=zeros", "--dim", "N=2")[1] == "y  float32[2, 3]  values [1, 1, 1, 1, 1, 1]\n"
+    drawn = [call("run", model_file, "--input", "x=random:9x3", "--seed", seed)[1] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0].startswith("y  float32[9, 3]  min ")
+
+
+def test_run_fetches(call, model_file):
+    given = ("--input", "x=zeros", "--dim", "N=1")
+    assert call("run", model_file, *given, "--fetch", "sum")[1] == "sum  float32[1, 3]  values [1, 1, 1]\n"
+    assert [line.split()[0] for line in call("run", model_file, *given, "--fetch", "all")[1].splitlines()] == ["sum", "y"]
+
+
+def test_run_against_another_runtime(call, model_file):
+    status, out, _ = call("run", model_file, "--input", "x=random", "--dim", "N=4", "--against", "numpy")
+    assert (status, out.splitlines()[1]) == (0, "y  largest difference between numpy and numpy: 0")
+
+
+def test_the_digits_are_read(call, tmp_path):
+    assert call("run", MLP, "--inputs", DIGITS, "--output", tmp_path / "out.npz")[0] == 0
+    with np.load(tmp_path / "out.npz") as results, np.load(DIGITS) as digits:
+        assert (results["logits"].argmax(axis=1) == digits["y"]).mean() > 0.95
+    assert "logits  float32[360, 10]" in call("run", CNN, "--inputs", DIGITS)[1]
+
+
+# ---- export -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [MLP, CNN])
+def test_export_there_and_back_gives_the_same_bytes(call, tmp_path, model):
+    for source, destination in ((model, "a.gir"), (tmp_path / "a.gir", "b.json"), (tmp_path / "b.json", "c.onnx")):
+        assert call("export", source, tmp_path / destination) == (0, "", "")
+    assert (tmp_path / "c.onnx").read_bytes() == Path(model).read_bytes()
+
+
+def test_export_as_text(call, model_file, tmp_path):
+    assert call("export", model_file, tmp_path / "small.txt")[0] == 0
+    assert "Relu(sum)" in (tmp_path / "small.txt").read_text()
+
+
+def test_pipes():
+    data = Path(MLP).read_bytes()
+    gir = pipe(data, "export", "-", "-", "--format", "gir")
+    assert pipe(gir, "export", "-", "-") == data
+    assert b"Gemm(x, layer1.weight, layer1.bias)" in pipe(gir, "export", "-", "-", "--format", "txt")
+    assert b"3 Gemm, 2 Relu" in pipe(data, "info", "-")
+
+
+def pipe(data, *arguments):
+    return subprocess.run([sys.executable, "-m", "graphir", *arguments], input=data, capture_output=True, check=True).stdout
+
+
+def test_export_options(call, model_file, tmp_path):
+    assert call("export", model_file, tmp_path / "new.onnx", "--opset", 21)[0] == 0
+    assert "ai.onnx 21" in call("info", tmp_path / "new.onnx")[1]
+    assert call("export", MLP, tmp_path / "outside.onnx", "--external-data")[0] == 0
+    assert len(list(tmp_path.glob("outside.onnx*"))) == 2
+    assert (tmp_path / "outside.onnx").stat().st_size < Path(MLP).stat().st_size / 4
+
+
+# ---- errors -------------------------------------------------------------------------------------------------------------------------
+
+X = ("--input", "x=random", "--dim", "N=2")
+WRONG = {  # arguments after `graphir run MODEL` -> exit status, and what the error says
+    "missing input": ((), 1, ["x", "missing", "float32[N, 3]"]),
+    "unknown input": ((*X, "--input", "z=zeros"), 1, ["'z'", "x (float32[N, 3])"]),
+    "wrong shape": (("--input", "x=random:2x4"), 1, ["x", "float32[N, 3]", "[2, 4]"]),
+    "wrong rank": (("--input", "x=random:6"), 1, ["x", "float32[N, 3]", "[6]"]),
+    "wrong dtype": (("--input", "x=ints.npy"), 1, ["x", "float32", "int64"]),
+    "open size": (("--input", "x=random"), 1, ["x", "[N, 3]", "--dim N=8"]),
+    "no file": (("--input", "x=nothing.npy"), 1, ["nothing.npy", "no such file"]),
+    "no arrays": (("--inputs", "junk.npz"), 1, ["junk.npz"]),
+    "pickled": (("--input", "x=objects.npy"), 1, ["objects.npy"]),
+    "wrong keys": (("--inputs", "keys.npz"), 1, ["x", "missing", "keys.npz holds image"]),
+    "unknown fetch": ((*X, "--fetch", "summ"), 1, ["summ", "sum"]),
+    "unknown runtime": ((*X, "--runtime", "cupi"), 1, ["cupi", "numpy"]),
+    "unknown referee": ((*X, "--against", "cupi"), 1, ["cupi", "numpy"]),
+    "memory": (("--input", "x=zeros", "--dim", "N=1000", "--limit-memory", "1k"), 1, ["1000", "12000"]),
+    "unknown option": (("--bogus",), 2, ["--bogus", "graphir run --help"]),
+    "unknown dim": ((*X, "--dim", "M=2"), 2, ["M", "N"]),
+    "not a dim": (("--dim", "N"), 2, ["'N'", "N=8"]),
+    "not bytes": (("--limit-memory", "lots"), 2, ["'lots'"]),
+}
+
+
+@pytest.mark.parametrize("row", WRONG)
+def test_errors_say_what_was_found_and_expected(call, model_file, tmp_path, monkeypatch, row):
+    monkeypatch.chdir(tmp_path)
+    np.save("ints.npy", np.zeros((2, 3), np.int64))
+    np.save("objects.npy", np.array([{}], object), allow_pickle=True)
+    np.savez("keys.npz", image=np.zeros((2, 3), np.float32))
+    Path("junk.npz").write_bytes(b"junk")
+    arguments, expected, says = WRONG[row]
+    status, _, err = call("run", model_file, *arguments)
+    assert status == expected
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for text in says:
+        assert text in err
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["info"], ["info", "a", "b"], ["--bogus"], ["export", "a.onnx"]])
+def test_wrong_usage(call, arguments):
+    status, _, err = call(*arguments)
+    assert (status, err[:7], err.count("\n")) == (2, "error: ", 1)
+
+
+def test_no_arguments_show_the_help(call):
+    status, out, _ = call()
+    assert status == 2
+    assert "Usage: graphir" in out
+
+
+@pytest.mark.parametrize("verb", ["info", "check", "run", "export"])
+def test_a_file_that_is_not_there(call, tmp_path, verb):
+    status, _, err = call(verb, tmp_path / "none.onnx", *([tmp_path / "x.gir"] if verb == "export" else []))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "none.onnx" in err
+
+
+def test_unknown_suffix_leaves_nothing(call, model_file, tmp_path):
+    status, _, err = call("export", model_file, tmp_path / "small.xyz")
+    assert status == 1
+    assert ".onnx" in err
+    assert not list(tmp_path.glob("*.xyz*"))
+
+
+def test_debug_shows_where(call, model_file):
+    assert "Traceback" not in call("run", model_file)[2]
+    err = call("run", model_file, "--debug")[2]
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+# ---- what reaches the terminal ------------------------------------------------------------------------------------------------------
+
+
+def test_control_characters_never_reach_the_terminal(call, tmp_path):
+    model = small(name="x\x1b[31m\x07\u202e\n")
+    graphir.save(model, tmp_path / "evil.onnx")
+    for arguments in (["info"], ["info", "--json"], ["check"], ["run"], ["run", "--debug"], ["run", "--input", "x\x1b=zeros"]):
+        _, out, err = call(arguments[0], tmp_path / "evil.onnx", *arguments[1:])
+        assert not [c for c in out + err if c != "\n" and not c.isprintable()]
+
+
+def test_clean():
+    assert clean("a\x1b[31mb\x9b\u202e\ud800c\n") == "a\\x1b[31mb\\x9b\\u202e\\ud800c\\n"
+    assert clean("a\nb", keep="\n") == "a\nb"
+    assert clean("naïve 数字") == "naïve 数字"
+
+
+def test_sizes():
+    assert [size_text(n) for n in (0, 999, 26280, 4_500_000, 7e12)] == ["0 bytes", "999 bytes", "26.3 kB", "4.5 MB", "7.0 TB"]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_progress_is_for_terminals(call, model_file, monkeypatch):
+    assert call("info", model_file)[2] == ""
+    monkeypatch.setattr("sys.stderr", stream := Terminal())
+    main(["info", model_file])
+    assert f"reading {model_file} ..." in stream.getvalue()
+
+
+def test_a_terminal_gets_text(model_file, monkeypatch):
+    monkeypatch.setattr("sys.stdout", stream := Terminal())
+    monkeypatch.setattr("sys.stderr", errors := io.StringIO())
+    assert main(["export", model_file, "-"]) == 0
+    assert "Relu(sum)" in stream.getvalue()
+    assert main(["export", model_file, "-", "--format", "onnx"]) == 2
+    assert "binary" in errors.getvalue()

@@ -1,0 +1,187 @@
+"""The laws of the house: who may import whom, sizes, names, and what it costs to begin."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import graphir
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {p.name: p for source in ("graphir", "runtimes/*", "exporters/*") for p in ROOT.glob(source) if (p / "__init__.py").is_file()}
+SOURCES = sorted(
+    p for folder in ("graphir", "runtimes", "exporters", "models", "tests", "benchmarks", "docs") for p in ROOT.glob(f"{folder}/**/*.py")
+)
+HOUSE = [p for p in SOURCES if any(p.is_relative_to(package) for package in PACKAGES.values())]
+
+# Each room imports from itself and those before it. `graphir/__init__.py` is the door to all of them, and in no room.
+ROOMS = {
+    "ir": "dims dtypes types tensors nodes ir model verify",
+    "plugins": "plugins text results",
+    "ops": "ops",
+    "passes": "passes",
+    "file": "file info",
+    "training": "training dynamic",
+    "cli": "cli __main__",
+}
+ROOM = {module: rank for rank, modules in enumerate(ROOMS.values()) for module in modules.split()}
+FOR_PRINTING = {("graphir.ir", "graphir.text"), ("graphir.model", "graphir.text")}  # str(graph) asks for the printer when it is called
+
+# Who may import what comes from elsewhere; all other packages of the house may not.
+GUESTS = {
+    "onnx": {"graphir_onnx"},
+    "google": {"graphir_onnx"},
+    "cupy": {"graphir_cupy"},
+    "onnxruntime": {"graphir_onnxruntime"},
+    "click": {"graphir"},
+}
+NEIGHBOURS = {"graphir_numpy": {"graphir_arrays"}, "graphir_cupy": {"graphir_arrays"}}
+UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+
+
+def module_name(path: Path) -> str:
+    """The name under which a file of the house is imported."""
+    package = next(p for p in PACKAGES.values() if path.is_relative_to(p))
+    return ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports, in functions too; of `from a import b`, a.b where that is a module, else a."""
+    here = module_name(path)
+    package = here if path.name == "__init__.py" else here.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+            base = ".".join(filter(None, (base, node.module)))
+            for alias in node.names:
+                yield f"{base}.{alias.name}" if is_module(f"{base}.{alias.name}") else base
+
+
+def is_module(name: str) -> bool:
+    top, *rest = name.split(".")
+    at = PACKAGES[top].joinpath(*rest) if top in PACKAGES else None
+    return at is not None and (at.is_dir() or at.with_suffix(".py").is_file())
+
+
+def test_there_is_a_house():
+    assert {"graphir", "graphir_arrays", "graphir_numpy", "graphir_onnx"} <= PACKAGES.keys()
+    assert len(HOUSE) > 20
+    assert "graphir.ir" in set(imports(ROOT / "graphir/model.py"))
+    assert "graphir.ops.elementwise" in map(module_name, HOUSE)
+
+
+def test_rooms_import_downwards():
+    """ir <- plugins <- ops <- passes <- file <- training, dynamic <- cli."""
+    wrong = []
+    for path in HOUSE:
+        here = module_name(path)
+        if not here.startswith("graphir."):
+            continue
+        for there in imports(path):
+            room = there.split(".")[1] if there.startswith("graphir.") else None
+            if room is not None and ROOM[room] > ROOM[here.split(".")[1]] and (here, there) not in FOR_PRINTING:
+                wrong.append(f"{here} imports {there}")
+    assert not wrong
+
+
+def test_packages_import_graphir_and_not_each_other():
+    wrong = []
+    for path in HOUSE:
+        here = module_name(path).split(".")[0]
+        for there in {name.split(".")[0] for name in imports(path)} & PACKAGES.keys() - {here}:
+            if there != "graphir" and there not in NEIGHBOURS.get(here, ()):
+                wrong.append(f"{path.relative_to(ROOT)} imports {there}")
+    assert not wrong
+
+
+def test_guests_stay_where_they_belong():
+    wrong = []
+    for path in HOUSE:
+        here = module_name(path).split(".")[0]
+        tops = {name.split(".")[0] for name in imports(path)}
+        wrong += [f"{path.relative_to(ROOT)} imports {top}" for top in tops if top in UNSAFE or (top in GUESTS and here not in GUESTS[top])]
+    assert not wrong
+
+
+def test_operators_keep_their_annotations():
+    """Rules are read at run time, so their annotations must not become text."""
+    assert not [p for p in HOUSE if p.is_relative_to(ROOT / "graphir/ops") and "__future__" in set(imports(p))]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_are_short_and_well_named(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    named = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    assert not [
+        f"{n.name}: {n.end_lineno - n.lineno + 1} lines" for n in named if not isinstance(n, ast.ClassDef) and n.end_lineno - n.lineno >= 60
+    ]
+    assert not [
+        name for name in (path.stem, *(n.name for n in named)) if re.search(r"(^|_)(utils?|helpers?|misc)(_|$)", name, re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("path", [p for p in HOUSE if "kernels" not in p.parts], ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_public_is_documented(path):
+    """Modules, classes, functions and methods; a kernel is documented by its op."""
+    tree = ast.parse(path.read_text())
+    bare = [] if ast.get_docstring(tree) else ["the module"]
+    bare += [n.name for n in public(tree) if not ast.get_docstring(n) and not is_overload(n)]
+    assert not bare
+
+
+def public(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef | ast.ClassDef) and not child.name.startswith("_"):
+            yield child
+            if isinstance(child, ast.ClassDef):
+                yield from public(child)
+
+
+def is_overload(node: ast.FunctionDef | ast.ClassDef) -> bool:
+    """A stub, whose documentation stands elsewhere: @overload, a setter, a one-line protocol method, a rule below its op."""
+    marks = [ast.unparse(d) for d in node.decorator_list]
+    return any(m == "overload" or m.endswith((".setter", ".decompose", ".gradient", ".kernel")) for m in marks)
+
+
+def test_the_door_agrees_with_itself():
+    tree = ast.parse((ROOT / "graphir/__init__.py").read_text())
+    typed = {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level for a in n.names}
+    assert typed == set(graphir.__all__) == {"ops", *graphir._HOME}
+    assert all(getattr(graphir, name) is not None for name in graphir.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = graphir.nothing
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_import_is_quick():
+    """All of the door, operators too, costs at most 0.15 s beyond NumPy, and loads nothing that only some need."""
+    code = (
+        "import numpy, sys, time; before = set(sys.modules); start = time.perf_counter(); import graphir; "
+        "[getattr(graphir, n) for n in graphir.__all__]; print(time.perf_counter() - start, *(set(sys.modules) - before))"
+    )
+    runs = [python(code).split() for _ in range(5)]
+    assert sorted(float(r[0]) for r in runs)[1] <= 0.15
+    assert not {m.split(".")[0] for m in runs[0][1:]} & {"onnx", "google", "scipy", "rich", "click", "cupy", "onnxruntime"}
+    assert "importlib.metadata" not in runs[0]
+
+
+def test_help_is_quick():
+    """--help answers in 0.4 s, without NumPy."""
+    code = (
+        "import time; start = time.perf_counter(); from graphir.cli import main; assert main(['--help']) == 0; "
+        "import sys; print(time.perf_counter() - start, *sys.modules)"
+    )
+    runs = [python(code).splitlines()[-1].split() for _ in range(5)]
+    assert sorted(float(r[0]) for r in runs)[1] <= 0.4 - 0.05  # what the interpreter itself takes
+    assert not {"numpy", "rich", "onnx", "importlib.metadata", "graphir.ir"} & set(runs[0])
