@@ -47,6 +47,30 @@ def as_dtype(x: "np.dtype | str | type") -> np.dtype:
 
 
 def nbytes(dtype: np.dtype, elements: int) -> int:
-    """The bytes that `elements` numbers of `dtype` take in a file, packed: two 4-bit numbers or four 2-bit ones share a byte, 6-bit ones take a byte each."""
+    """The bytes that `elements` numbers of `dtype` take in a file: those of less than 8 bits lie close together, across the edges of bytes."""
+    return -(-elements * BITS[dtype] // 8)
+
+
+def pack(array: np.ndarray) -> np.ndarray:
+    """The numbers of an array of a dtype below 8 bits as files have them: (nbytes,) uint8, the first in the lowest bits, filled up with zeros."""
+    bits = BITS[array.dtype]
+    codes = np.ascontiguousarray(array).reshape(-1).view(np.uint8) & (2**bits - 1)
+    if 8 % bits:
+        return np.packbits(np.unpackbits(codes[:, None], axis=1, count=bits, bitorder="little"), bitorder="little")
+    codes = np.pad(codes, (0, -codes.size % (8 // bits)))
+    packed = codes[:: 8 // bits].copy()
+    for i in range(1, 8 // bits):
+        packed |= codes[i :: 8 // bits] << (i * bits)
+    return packed
+
+
+def unpack(data: np.ndarray, dtype: np.dtype, elements: int) -> np.ndarray:
+    """The first `elements` numbers of packed uint8 data, as a flat array of a dtype below 8 bits."""
     bits = BITS[dtype]
-    return -(-elements * bits // 8) if bits < 6 else elements * max(bits // 8, 1)
+    if 8 % bits:
+        codes = np.unpackbits(data, count=elements * bits, bitorder="little").reshape(elements, bits)
+        return np.packbits(codes, axis=1, bitorder="little").reshape(elements).view(dtype)
+    codes = np.empty((data.size, 8 // bits), np.uint8)
+    for i in range(8 // bits):
+        codes[:, i] = (data >> (i * bits)) & (2**bits - 1)
+    return codes.reshape(-1)[:elements].view(dtype)

@@ -1,11 +1,14 @@
 """What there is to say of a model, as data: what `graphir info` prints."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+from .dims import Dim, Expr, Symbol, atoms, relabel
 from .model import Model
 from .ops import OPSETS, Op
 from .tensors import Tensor
+from .types import Type, map_dims
 
 
 def facts(model: Model) -> dict[str, Any]:
@@ -19,10 +22,11 @@ def facts(model: Model) -> dict[str, Any]:
     weights = [weight for graph in model.graphs() for weight in graph.weights.values()]
     tensors = [t if isinstance(t, Tensor) else t.values for t in (w.tensor for w in weights) if t is not None]
     known = {f.key for f in model.functions.values()}
+    text = _type_printer()
     return {
         "name": model.graph.name,
-        "inputs": [{"name": v.name, "type": str(v.type or "?")} | ({"default": True} if v.tensor else {}) for v in model.inputs],
-        "outputs": [{"name": v.name, "type": str(v.type or "?")} for v in model.outputs],
+        "inputs": [{"name": v.name, "type": text(v.type)} | ({"default": True} if v.tensor is not None else {}) for v in model.inputs],
+        "outputs": [{"name": v.name, "type": text(v.type)} for v in model.outputs],
         "nodes": len(nodes),
         "operators": dict(sorted(Counter(str(n.op) for n in nodes).items(), key=lambda item: (-item[1], item[0]))),
         "foreign": sorted({str(n.op) for n in nodes if not isinstance(n.op, Op) and n.op.key not in known}),
@@ -34,3 +38,16 @@ def facts(model: Model) -> dict[str, Any]:
         "updates": {weight.name: value.name for weight, value in model.updates.items()},
         "metadata": dict(model.metadata),
     }
+
+
+def _type_printer() -> Callable[[Type | None], str]:
+    """Prints types, with unknown dims numbered in the order of their appearance."""
+    numbers: dict[int, Dim] = {}
+
+    def numbered(dim: Dim) -> Dim:
+        for atom in atoms(dim):
+            if isinstance(atom.name, int):
+                numbers.setdefault(atom.name, Expr((((Symbol(len(numbers)),), 1),)))
+        return relabel(dim, numbers)
+
+    return lambda type_: "?" if type_ is None else str(map_dims(type_, numbered))

@@ -201,12 +201,12 @@ class Graph(Scope):
         finally:
             self.nodes += tail
 
-    def replace_uses(self, old: Value, new: Value) -> None:
-        """Let every reader of `old` read `new`, bodies, outputs and updates included. An output keeps its name: the two swap theirs."""
+    def replace_uses(self, old: Value, new: Value, keep_name: bool = False) -> None:
+        """Let every reader of `old` read `new`, bodies, outputs and updates included. An output keeps its name, and so does what asks to: the two swap theirs."""
         if old is new:
             return
-        swap = any(isinstance(user, Graph) for user in old.uses) and not any(isinstance(user, Graph) for user in new.uses)
-        if swap and new.node is not None:
+        is_output = any(isinstance(user, Graph) for user in old.uses) and not any(isinstance(user, Graph) for user in new.uses)
+        if (is_output or keep_name) and new.node is not None:
             old_name, new_name = old.name, new.name
             self._rename(old, new_name)
             self._rename(new, old_name)

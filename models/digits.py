@@ -8,6 +8,7 @@ It needs `pip install graphir[models]`. The digits are from the UCI repository (
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,26 +45,27 @@ def cnn(seed: int = 0) -> Model:
         return graph.weight(f"{name}.weight", weight), graph.weight(f"{name}.bias", np.zeros(shape[0], np.float32))
 
     h = graph.input("image", TensorType("float32", ("N", 1, 8, 8)))
-    h = max_pool(relu(conv(h, *layer("conv1", 16, 1, 3, 3), pads=[1, 1, 1, 1])), kernel_shape=[2, 2], strides=[2, 2])[0]
-    h = max_pool(relu(conv(h, *layer("conv2", 32, 16, 3, 3), pads=[1, 1, 1, 1])), kernel_shape=[2, 2], strides=[2, 2])[0]
+    h = max_pool(relu(conv(h, *layer("conv1", 16, 1, 3, 3), pads=(1, 1, 1, 1))), kernel_shape=(2, 2), strides=(2, 2))[0]
+    h = max_pool(relu(conv(h, *layer("conv2", 32, 16, 3, 3), pads=(1, 1, 1, 1))), kernel_shape=(2, 2), strides=(2, 2))[0]
     graph.output(gemm(flatten(h), *layer("linear", 10, 32 * 2 * 2), transB=1), "logits")
     return Model(graph)
 
 
 def data() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The digits to train on and those to test on, a fifth, as many of each kind."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
+    from sklearn.model_selection import train_test_split  # pyright: ignore[reportMissingImports]
 
-    pixels, labels = load_digits(return_X_y=True)
-    x_train, x_test, y_train, y_test = train_test_split(pixels.astype(np.float32), labels, test_size=0.2, random_state=0, stratify=labels)
-    train, test = ({"x": x, "image": x.reshape(-1, 1, 8, 8), "y": y.astype(np.int64)} for x, y in ((x_train, y_train), (x_test, y_test)))
+    digits: Any = load_digits()
+    x, y = digits.data.astype(np.float32), digits.target.astype(np.int64)
+    parts: Any = train_test_split(np.arange(len(x)), test_size=0.2, random_state=0, stratify=y)
+    train, test = ({"x": x[part], "image": x[part].reshape(-1, 1, 8, 8), "y": y[part]} for part in parts)
     return train, test
 
 
 def fitted(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """The layers of a perceptron 64-64-32-10 that tells y from x."""
-    from sklearn.neural_network import MLPClassifier
+    from sklearn.neural_network import MLPClassifier  # pyright: ignore[reportMissingImports]
 
     classifier = MLPClassifier((64, 32), alpha=0.1, max_iter=1000, random_state=0).fit(x / BRIGHTEST, y)
     weights = [w.astype(np.float32) for w in classifier.coefs_]

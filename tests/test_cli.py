@@ -78,8 +78,9 @@ def test_check_finds_what_is_wrong(call, tmp_path):
 def test_check_sees_a_flipped_bit_in_a_tensor(call, tmp_path):
     graphir.save(graphir.load(MLP), tmp_path / "mlp.gir")
     data = bytearray((tmp_path / "mlp.gir").read_bytes())
-    tensor = graphir.load(MLP).weights["layer2.weight"].tensor.array.tobytes()
-    data[data.index(tensor) + 40] ^= 1
+    tensor = graphir.load(MLP).weights["layer2.weight"].tensor
+    assert isinstance(tensor, graphir.Tensor)
+    data[data.index(tensor.array.tobytes()) + 40] ^= 1
     (tmp_path / "mlp.gir").write_bytes(data)
     status, out, _ = call("check", tmp_path / "mlp.gir")
     assert status == 1

@@ -31,9 +31,10 @@ def overwrite(message: Any, before: Any, after: Any) -> None:
         return
     for field in {f.number: f for m in (before, after) for f, _ in m.ListFields()}.values():
         name = field.name
+        repeated = hasattr(getattr(message, name), "extend")
         if field.type != field.TYPE_MESSAGE:
-            _overwrite_scalar(message, before, after, name, field.is_repeated)
-        elif field.is_repeated:
+            _overwrite_scalar(message, before, after, name, repeated)
+        elif repeated:
             _overwrite_list(getattr(message, name), getattr(before, name), getattr(after, name), name)
         elif not after.HasField(name):
             message.ClearField(name)
@@ -78,8 +79,8 @@ def _overwrite_list(messages: Any, before: Any, after: Any, name: str) -> None:
         if source is None:
             entries[k] = a
         else:
-            entries[k] = type(a).FromString(source[0].SerializeToString())
-            overwrite(entries[k], source[1], a)
+            overwrite(source[0], source[1], a)
+            entries[k] = source[0]
     if name in _ORDERED:
         result = list(entries.values())
     else:
@@ -88,7 +89,6 @@ def _overwrite_list(messages: Any, before: Any, after: Any, name: str) -> None:
         at = {i: entries[old_to_new[k]] for k, i in kept.items() if k in old_to_new}
         result = [m if b is None else at[i] for i, (m, b) in enumerate(pairs) if b is None or i in at]
         result += [entries[k] for k in fresh if k not in renamed]
-    result = [type(r).FromString(r.SerializeToString()) for r in result]
     del messages[:]
     messages.extend(result)
 

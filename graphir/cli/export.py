@@ -34,16 +34,15 @@ def export(model_file: str, destination: str, format_: str | None, **options: An
 
     options = {name: x for name, x in options.items() if x is not None}
     terminal = destination == PIPE and sys.stdout.isatty()
-    if destination == PIPE:
-        format_ = format_ or ("txt" if terminal else "onnx")
-    if terminal and format_ in _BINARY:
-        raise click.UsageError(f"{format_} is binary and would garble the terminal; give a file, a pipe, or --format txt")
+    kind = format_ or ("txt" if terminal else "onnx")
+    if terminal and kind in _BINARY:
+        raise click.UsageError(f"{kind} is binary and would garble the terminal; give a file, a pipe, or --format txt")
     model = read(model_file)
     with progress(f"writing {destination}"):
         if destination != PIPE:
             graphir.save(model, Path(destination), format=format_, **options)
             return
-        data = graphir.dumps(model, format=format_, **options)
+        data = graphir.dumps(model, kind, **options)
     if terminal:
         say_all(data.decode())
     else:

@@ -10,7 +10,7 @@ from ..dims import symbols
 from ..dtypes import FLOATS, STRING
 from ..ir import Value
 from ..model import Model
-from ..types import Type, TensorType, bind
+from ..types import TensorType, Type, bind
 
 
 def feeds(model: Model, file: str | None, given: Iterable[str], dims: Mapping[str, int], seed: int) -> tuple[dict[str, Any], list[str]]:

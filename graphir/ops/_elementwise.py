@@ -5,12 +5,14 @@ import keyword
 import math
 import re
 from collections.abc import Callable
+from functools import reduce
 from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
 
 from ..dims import Expr, max_, min_, nonnegative
+from ..dtypes import BOOL, INTEGERS
 from ..ir import Value
 from ..types import TensorType
 from ._op import Op, RuleError, T, op
@@ -35,7 +37,7 @@ def unary(module: str, name: str, since: int, types: frozenset, doc: str, on_num
         return TensorType(t.dtype, t.shape, None if on_number is None else computed(x.shape, (x,), on_number))
 
     rule.__signature__ = Signature([Parameter(input, Parameter.POSITIONAL_OR_KEYWORD, annotation=T)], return_annotation=TensorType)
-    return _declared(rule, module, name, since, types, doc)
+    return declared(rule, module, name, since, types, doc)
 
 
 def binary(
@@ -48,10 +50,10 @@ def binary(
         shape = t.shape if t.shape == u.shape else broadcast(a.shape, b.shape)
         if t.known is None and result is None and shape == t.shape:
             return t
-        known = computed(a.shape and shape, (a, b), on_numbers, result) if on_numbers and t.known is not None and u.known is not None else None
-        return TensorType(t.dtype if result is None else result, shape, known)
+        follow = on_numbers is not None and t.known is not None and u.known is not None
+        return TensorType(t.dtype if result is None else result, shape, computed(shape, (a, b), on_numbers, result) if follow else None)
 
-    return _declared(rule, module, name, since, types, doc)
+    return declared(rule, module, name, since, types, doc)
 
 
 def variadic(module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None) -> Op[..., Value]:
@@ -64,19 +66,13 @@ def variadic(module: str, name: str, since: int, types: frozenset, doc: str, on_
         shape = broadcast(*[x.shape for x in data_0])
         if first.known is None and shape == first.shape:
             return first.type
-        return TensorType(first.dtype, shape, None if on_numbers is None else computed(shape, data_0, lambda *row: _folded(on_numbers, row)))
+        return TensorType(first.dtype, shape, None if on_numbers is None else computed(shape, data_0, lambda *row: reduce(on_numbers, row)))
 
-    return _declared(rule, module, name, since, types, doc)
-
-
-def _folded(function: Callable[[Any, Any], Any], row: tuple) -> Any:
-    total, *rest = row
-    for k in rest:
-        total = function(total, k)
-    return total
+    return declared(rule, module, name, since, types, doc)
 
 
-def _declared(rule: Callable[..., TensorType], module: str, name: str, since: int, types: frozenset, doc: str) -> Any:
+def declared(rule: Callable[..., TensorType], module: str, name: str, since: int, types: frozenset, doc: str) -> Any:
+    """The op of that name which `module` declares by `rule`, whose function is called as the op, in snake case."""
     function = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     rule.__name__ = function + "_" if keyword.iskeyword(function) or hasattr(builtins, function) else function
     rule.__doc__, rule.__module__ = doc, module
@@ -137,35 +133,42 @@ def _ordered(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
 
 def equals(a: Any, b: Any) -> bool:
     """Whether a is b."""
-    if a == b:
-        return True
-    if isinstance(a, Expr) or isinstance(b, Expr):
-        if not less(a, b, surely=False) and not less(b, a, surely=False):
-            raise TypeError
-    return False
+    if not isinstance(a, Expr) and not isinstance(b, Expr):
+        return a == b
+    if a != b and not nonnegative(a - b - 1) and not nonnegative(b - a - 1):
+        raise TypeError
+    return a == b
 
 
-def less(a: Any, b: Any, surely: bool = True) -> bool:
-    """Whether a is less than b; with surely=False, False also where that is not known."""
+def is_less(a: Any, b: Any) -> bool:
+    """Whether a is less than b."""
     if not isinstance(a, Expr) and not isinstance(b, Expr):
         return a < b
-    if nonnegative(b - a - 1):
-        return True
-    if surely and not nonnegative(a - b):
+    if not nonnegative(b - a - 1) and not nonnegative(a - b):
         raise TypeError
-    return False
+    return nonnegative(b - a - 1)
+
+
+def at_most(a: Any, b: Any) -> bool:
+    """Whether a is less than b or b."""
+    return not is_less(b, a) if isinstance(a, Expr) or isinstance(b, Expr) else a <= b
 
 
 def magnitude(a: Any) -> Any:
     """a without its sign."""
-    if isinstance(a, Expr):
-        return larger(a, -a)
-    return abs(a)
+    return larger(a, -a)
 
 
-def sign(a: Any) -> Any:
+def sign_of(a: Any) -> Any:
     """-1, 0 or 1."""
-    return (not equals(a, 0)) * (-1 if less(a, 0) else 1)
+    return (not equals(a, 0)) * (-1 if is_less(a, 0) else 1)
+
+
+def cast_to(dtype: np.dtype) -> Callable[[Any], Any]:
+    """What Cast to `dtype` does to contents."""
+    if dtype == BOOL:
+        return lambda a: not equals(a, 0)
+    return lambda a: a if isinstance(a, Expr) else int(a) if dtype in INTEGERS else a
 
 
 def whole(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -103,8 +103,8 @@ class Op(Operator, Generic[P, R]):
             if x.var in self.types:
                 checks.setdefault(x.var, []).append(i)
         self._checks = [(var, self.types[var], at) for var, at in checks.items()]
-        operands = [(i, x) for i, x in enumerate(self.inputs) if x.number is not None and x.var not in self.types]
-        self._checks += [(x.name, _OPERANDS[x.number], [i]) for i, x in operands]
+        operands = [(x, i) for i, x in enumerate(self.inputs) if x.var not in self.types]
+        self._checks += [(x.name, _OPERANDS[x.number], [i]) for x, i in operands if x.number is not None]
 
     # ---- declaring ------------------------------------------------------------------------------------------------------------------
 

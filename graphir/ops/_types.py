@@ -60,6 +60,11 @@ def _broadcast_two(a: Shape, b: Shape) -> Shape:
     return result
 
 
+def fits(shape: Shape, onto: Shape) -> bool:
+    """Whether `shape` may broadcast to `onto`, that one staying as it is. False only where it surely does not."""
+    return len(shape) <= len(onto) and not any(isinstance(a, int) and isinstance(b, int) and a not in (1, b) for a, b in zip(shape[::-1], onto[::-1]))
+
+
 def axis_of(axis: int, rank: int, name: str = "axis", beyond: int = 0) -> int:
     """The axis counted from the front. `beyond`: how far past the last one it may lie. Raises RuleError where there is no such axis."""
     if not -rank - beyond <= axis < rank + beyond:
@@ -97,15 +102,18 @@ def computed(shape: Shape, inputs: Sequence[Value], function: Callable[..., Any]
 
     None where they are not followed: too many, a number that `function` cannot tell (it raises), or one that the dtype cannot hold.
     """
-    size = product(shape)
-    if not isinstance(size, int) or size > KNOWN_LIMIT or len(shape) > 1:
-        return None
-    columns = []
-    for x in inputs:
-        known = x.type.known
-        if known is None or len(known) not in (1, size):
+    for x in inputs:  # first, since it is what mostly happens, and quick
+        if x.type.known is None:
             return None
-        columns.append(known * size if len(known) == 1 and size != 1 else known)
+    contents = [x.type.known for x in inputs]
+    if None in contents or len(shape) > 1:
+        return None
+    size = product(shape)
+    if not isinstance(size, int) or size > KNOWN_LIMIT:
+        return None
+    columns = [k * size if len(k) == 1 else k for k in contents if k is not None]
+    if any(len(k) != size for k in columns):
+        return None
     dtype = inputs[-1].type.dtype if dtype is None else dtype
     try:
         return tuple(_held(function(*_alike(row)), dtype) for row in zip(*columns))
@@ -134,8 +142,11 @@ def _held(x: Any, dtype: np.dtype) -> int | float | bool | Dim:
 
 
 def kept(shape: Sequence[Dim], known: Known | None) -> Known | None:
-    """`known`, where a tensor of this shape may carry it: 0-d or 1-d, of few elements."""
-    return known if known is not None and len(shape) <= 1 and product(shape) == len(known) <= KNOWN_LIMIT else None
+    """`known`, repeated to fill a tensor of this shape, where that may carry contents: 0-d or 1-d, of few elements."""
+    size = product(shape)
+    if known is None or len(shape) > 1 or not isinstance(size, int) or size > KNOWN_LIMIT:
+        return None
+    return known * (size // len(known)) if known else known
 
 
 def int_vector(count: Dim, known: Known | None = None) -> TensorType:

@@ -3,7 +3,7 @@
 from ..dims import unknown
 from ..types import TensorType
 from ._op import Index, Ints, RuleError, T, op
-from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, kept, known_dims, known_ints, length_of, unknowns
+from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, kept, known_dims, known_ints, unknowns
 
 PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
@@ -19,8 +19,7 @@ def tile(input: T, repeats: Ints) -> TensorType:
     if any(isinstance(n, int) and n < 0 for n in times):
         raise RuleError(f"repeats is {list(times)}; expected no negative number")
     dims = tuple(d * n for d, n in zip(input.shape, times))
-    repeated = input.known is not None and len(times) == 1 and isinstance(times[0], int)
-    return TensorType(input.dtype, dims, kept(dims, input.known * times[0]) if repeated else None)
+    return TensorType(input.dtype, dims, kept(dims, input.known))
 
 
 @op("Pad", since=25, T=ANY_25, Tind=INDEX)
@@ -36,15 +35,16 @@ def pad(data: T, pads: Ints, constant_value: T | None = None, axes: Index | None
     if places is None:
         return TensorType(data.dtype, unknowns(data.rank))
     places = [axis_of(a, data.rank, "an axis") for a in places]
-    sizes = known_dims(pads) or unknowns(length_of(pads) or 2 * len(places))
+    dims, sizes = list(data.shape), known_dims(pads)
+    if sizes is None:
+        return TensorType(data.dtype, [unknown() if i in places else d for i, d in enumerate(dims)])
     if len(sizes) != 2 * len(places):
         raise RuleError(f"pads has {len(sizes)} numbers; expected two for each of {len(places)} axes")
-    dims = list(data.shape)
     for axis, before, after in zip(places, sizes, sizes[len(places) :]):
         dims[axis] = dims[axis] + before + after
         if isinstance(dims[axis], int) and dims[axis] < 0:  # pyright: ignore[reportOperatorIssue]
             raise RuleError(f"pads {before} and {after} leave nothing of axis {axis}, whose size is {data.shape[axis]}")
-    return TensorType(data.dtype, dims if pads.known is not None else [d if d in data.shape else unknown() for d in dims])
+    return TensorType(data.dtype, dims)
 
 
 @op("CenterCropPad", since=18, T=CLASSIC | FLOAT, Tind=INDEX)

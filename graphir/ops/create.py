@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ..dims import Dim, Expr, ceil_div, max_
+from ..dims import Dim, Expr, ceil_div, max_, unknown
 from ..dtypes import FLOAT32, INT64, STRING
 from ..ir import Graph, Value
 from ..tensors import SparseTensor, Tensor
-from ..types import Known, TensorType
-from ._op import DType, Ints, RuleError, T, T1, op
-from ._types import ANY_25, BOOLEAN, CLASSIC, FLOAT, IEEE, INDEX, INTS, NUMERIC, axis_of, dtypes, kept, known_dims, length_of, unknowns
+from ..types import KNOWN_LIMIT, TensorType
+from ._op import T1, DType, Ints, RuleError, T, op
+from ._types import BOOLEAN, CLASSIC, FLOAT, IEEE, INTS, NUMERIC, axis_of, dtypes, kept, known_dims, length_of, unknowns
 
 Depth = Annotated[Any, "T2", INT64]
 OffOn = Annotated[Any, "T3", FLOAT32]
@@ -72,10 +72,7 @@ def constant_of_shape(input: Ints, *, value: Tensor | None = None) -> TensorType
         return TensorType(filling.dtype, None if count is None else unknowns(count))
     if any(isinstance(d, int) and d < 0 for d in dims):
         raise RuleError(f"input is {list(dims)}; expected no negative size")
-    known = filling.known
-    if known is not None and len(dims) == 1:
-        known = known * dims[0] if isinstance(dims[0], int) else None
-    return TensorType(filling.dtype, dims, kept(dims, known))
+    return TensorType(filling.dtype, dims, kept(dims, filling.known))
 
 
 @op("Range", since=27, T=FLOAT | dtypes("int16 int32 int64"))
@@ -89,23 +86,29 @@ def range_(start: T, limit: T, delta: T, *, stash_type: DType = "float32") -> Te
         return TensorType(start.dtype, unknowns(1))
     if step == 0:
         raise RuleError("delta is 0")
-    if isinstance(first, float) or isinstance(last, float) or isinstance(step, float):
-        return TensorType(start.dtype, unknowns(1) if Expr in map(type, (first, last, step)) else (count_steps(first, last, step),))
-    if isinstance(step, Expr):
-        return TensorType(start.dtype, unknowns(1))
-    count = max_(ceil_div(last - first, step) if step > 0 else ceil_div(first - last, -step), 0)
-    known = tuple(first + i * step for i in range(count)) if isinstance(count, int) and count <= 64 else None
-    return TensorType(start.dtype, (count,), kept((count,), known))
+    if not (isinstance(first, Expr) or isinstance(last, Expr) or isinstance(step, Expr)):
+        count = count_steps(first, last, step)
+    elif isinstance(first, float) or isinstance(last, float) or isinstance(step, float | Expr):
+        count = unknown()
+    else:
+        count = max_(ceil_div(last - first, step) if step > 0 else ceil_div(first - last, -step), 0)
+    known = None
+    if start.dtype.kind == "i" and isinstance(count, int) and count <= KNOWN_LIMIT:
+        known = tuple(first + i * step for i in range(count))  # pyright: ignore[reportOperatorIssue]
+    return TensorType(start.dtype, (count,), known)
 
 
 def count_steps(first: float, last: float, step: float) -> int:
     """How many numbers lie from `first` to `last`, which is left out, at a distance of `step`."""
+    if isinstance(first, int) and isinstance(last, int) and isinstance(step, int):
+        return len(range(first, last, step))  # exact, where a quotient would round
     return max(math.ceil((last - first) / step), 0)
 
 
 def _number(x: Value) -> int | float | Dim | None:
-    """The one number or dim in x, where it is known."""
-    return x.known[0] if x.known is not None and len(x.known) == 1 else None
+    """The one number or dim in x, where it is known; a whole one as an int."""
+    number = x.known[0] if x.known is not None and len(x.known) == 1 else None
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 @op("EyeLike", since=22, T1=NUMERIC | BOOLEAN)

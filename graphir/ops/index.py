@@ -1,6 +1,6 @@
 """Operators that pick elements by index or by condition, and those that write at indices."""
 
-from ..dims import Dim, unknown
+from ..dims import Dim, Expr, product, unknown
 from ..dtypes import INT64
 from ..types import TensorType
 from ._op import Bool, Floats, Index, Ints, RuleError, T, op
@@ -36,7 +36,9 @@ def gather_elements(data: T, indices: Index, *, axis: int = 0) -> TensorType:
 def gather_nd(data: T, indices: Ints, *, batch_dims: int = 0) -> TensorType:
     """The slices of data at the tuples along the last axis of indices. The first batch_dims axes are common to both, and a tuple starts after them."""
     if indices.rank < 1 or not 0 <= batch_dims < min(indices.rank, data.rank):
-        raise RuleError(f"batch_dims is {batch_dims}; expected 0 or more, less than the ranks of data ({data.rank}) and indices ({indices.rank})")
+        raise RuleError(
+            f"batch_dims is {batch_dims}; expected 0 or more, less than the ranks of data ({data.rank}) and indices ({indices.rank})"
+        )
     length = indices.shape[-1]
     if not isinstance(length, int):
         return TensorType(data.dtype)
@@ -72,7 +74,9 @@ def scatter_nd(data: T, indices: Ints, updates: T, *, reduction: str = "none") -
         if length > data.rank:
             raise RuleError(f"indices holds tuples of {length}; data has rank {data.rank}")
         expected = indices.shape[:-1] + data.shape[length:]
-        if len(expected) != updates.rank or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(expected, updates.shape)):
+        if len(expected) != updates.rank or any(
+            isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(expected, updates.shape)
+        ):
             raise RuleError(f"updates has shape {list(updates.shape)}; expected {list(expected)}")
     return TensorType(data.dtype, data.shape)
 
@@ -92,9 +96,7 @@ def _check_reduction(reduction: str) -> None:
 
 
 @op("TensorScatter", since=24, T=ANY_25 - dtypes("int2 uint2"))
-def tensor_scatter(
-    past_cache: T, update: T, write_indices: Ints | None = None, *, axis: int = -2, mode: str = "linear"
-) -> TensorType:
+def tensor_scatter(past_cache: T, update: T, write_indices: Ints | None = None, *, axis: int = -2, mode: str = "linear") -> TensorType:
     """past_cache, with update written along `axis` from step write_indices[b] on in each sample b of the batch; mode "circular" goes round at the end."""
     if axis_of(axis, past_cache.rank) == 0:
         raise RuleError("axis is 0, which is the batch; expected another one")
@@ -108,8 +110,8 @@ def tensor_scatter(
 @op("NonZero", since=13, T=CLASSIC | FLOAT)
 def non_zero(x: T) -> TensorType:
     """The indices of the elements that are not zero, one column for each, in row-major order."""
-    truths = None if x.known is None else known_ints(x)
-    return TensorType(INT64, (x.rank, unknown() if truths is None else sum(t != 0 for t in truths)))
+    sure = x.known is not None and not any(isinstance(k, Expr) for k in x.known)
+    return TensorType(INT64, (x.rank, sum(k != 0 for k in x.known or ()) if sure else unknown()))
 
 
 @op("Compress", since=28, T=CLASSIC | FLOAT)
@@ -131,12 +133,10 @@ def unique(x: T, *, axis: int | None = None, sorted: int = 1) -> tuple[TensorTyp
     """
     count = unknown()
     if axis is None:
-        first, length = TensorType(x.dtype, (count,)), None
-    else:
-        at = axis_of(axis, x.rank)
-        first, length = TensorType(x.dtype, (*x.shape[:at], count, *x.shape[at + 1 :])), x.shape[at]
-    total = _product(x.shape) if length is None else length
-    return first, int_vector(count), int_vector(total), int_vector(count)
+        return TensorType(x.dtype, (count,)), int_vector(count), int_vector(product(x.shape)), int_vector(count)
+    at = axis_of(axis, x.rank)
+    slices = TensorType(x.dtype, (*x.shape[:at], count, *x.shape[at + 1 :]))
+    return slices, int_vector(count), int_vector(x.shape[at]), int_vector(count)
 
 
 @op("NonMaxSuppression", since=11)

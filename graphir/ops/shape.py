@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..dims import Dim, Expr, ceil_div, max_, min_, nonnegative, product, unknown
-from ..types import Known, TensorType
+from ..types import Known, TensorType, Type
 from ._op import Index, Ints, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, broadcast, int_vector, kept, known_dims, known_ints, length_of, unknowns
 
@@ -119,10 +119,7 @@ def expand(input: T, shape: Ints) -> TensorType:
             return TensorType(input.dtype)
         wanted = unknowns(count)
     dims = broadcast(input.shape, wanted)
-    known = input.known
-    if known is not None and len(known) == 1 and len(dims) == 1 and isinstance(dims[0], int):
-        known = known * dims[0]
-    return TensorType(input.dtype, dims, kept(dims, known))
+    return TensorType(input.dtype, dims, kept(dims, input.known))
 
 
 @op("Concat", since=13, T=CLASSIC | FLOAT)
@@ -152,7 +149,7 @@ def _sharper(a: Dim, b: Dim) -> Dim:
 
 
 @op("Split", since=18, T=CLASSIC | FLOAT)
-def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: int | None = None, outputs: int | None = None) -> list[TensorType]:
+def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: int | None = None, outputs: int | None = None) -> list[Type]:
     """input cut along an axis, into pieces of the sizes in `split`, else into `num_outputs` of one size, of which the last may be smaller.
 
     outputs: how many pieces there are, where neither says.
@@ -167,7 +164,8 @@ def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: in
         _agreed(len(sizes), outputs)
         if isinstance(whole, int) and isinstance(sum(sizes), int) and sum(sizes) != whole:
             raise RuleError(f"the sizes {list(sizes)} do not add up to {whole}, the size of axis {axis}")
-    types, start = [], 0
+    types: list[Type] = []
+    start = 0
     for d in sizes:
         known = None
         if input.known is not None and isinstance(start, int) and isinstance(d, int):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ..ir import Graph, Node, Ref, Value
 from ..model import Function, Model, copy_node
 from ..nodes import Attribute
-from ..ops import Op, lookup
+from ..ops import OPS, Op, arguments, lookup
 
 
 def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
@@ -35,7 +35,7 @@ def decompose(node: Node) -> tuple[Value | None, ...]:
     assert isinstance(op, Op) and node.graph is not None
     if op.decomposition is None:
         raise TypeError(f"{op} of {node.label}: this runtime has no kernel for it, and it has no decomposition")
-    attributes = dict(node.attributes)
+    attributes = arguments(node)
     if op.counts_outputs:
         attributes["outputs"] = len(node.outputs)
     inputs: list[Value | Graph | None] = [node.graph] if op.takes_graph else []
@@ -110,10 +110,19 @@ def fill(node: Node, given: dict[str, Attribute]) -> None:
 
 
 def _take_over(node: Node, outputs: tuple[Value | None, ...]) -> None:
-    """Let the readers of a node's outputs read these."""
+    """Let the readers of a node's outputs read these, under the names that they had. What is passed through goes through an Identity, to have a name of its own."""
     assert node.graph is not None
+    taken: set[Value | None] = set(node.inputs)
     for old, new in zip(node.outputs, outputs):
-        if old is not None and old.uses:
-            if new is None:
+        if old is None:
+            continue
+        if new is None:
+            if old.uses:
                 raise TypeError(f"{node.op} of {node.label}: {old.name} is read, but the function does not make it")
-            node.graph.replace_uses(old, new)
+            continue
+        if new in taken or new.node is None:
+            with node.graph:
+                new = OPS["", "Identity"](new)
+        taken.add(new)
+        new.declared = old.declared
+        node.graph.replace_uses(old, new, keep_name=True)

@@ -1,0 +1,317 @@
+"""From ModelProto to Model. Every element is encoded back at once; where that gives other bytes, it keeps its origin."""
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+
+from graphir.ir import Graph, Node, Operator, Value, Weight
+from graphir.model import Function, Model
+from graphir.ops import OPSETS, lookup
+from graphir.plugins import FormatError
+from graphir.tensors import SparseTensor, Tensor
+from graphir.types import Type
+
+from . import headers, wire
+from .attributes import CHILDREN, decode_attribute, decode_attributes
+from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted
+from .external import find_nothing
+from .origin import keep
+from .tensors import FindData, decode_sparse, decode_tensor
+
+SPLIT = 1 << 20  # bytes; smaller models are parsed in one go
+
+
+def read(data: bytes | memoryview, find: FindData = find_nothing) -> Model:
+    """The model in these bytes. find: finds external data (see `Folder.find`). Raises FormatError."""
+    proto, big = parse(data)
+    if not proto.HasField("graph"):
+        raise FormatError("it holds no graph; expected an ONNX model")
+    with _collector_paused():
+        try:
+            model = Reader(find, big).model(proto)
+        except RecursionError:
+            raise FormatError("its graphs are nested too deep") from None
+    from graphir.passes.infer import infer
+
+    infer(model)
+    return model
+
+
+def parse(data: bytes | memoryview) -> tuple[ModelProto, dict[int, memoryview]]:
+    """The message, and the big data of the graph's initializers that was left where it lies, by the initializer's number."""
+    big: dict[int, memoryview] = {}
+    if len(data) > SPLIT:
+        try:
+            data, big = wire.without_big_data(memoryview(data))
+        except ValueError:
+            pass  # laid out in another way, or broken: the parser tells which
+    try:
+        return ModelProto.FromString(bytes(data)), big
+    except DecodeError as e:
+        raise FormatError(f"it is no ONNX model, or it is cut short, or nested too deep: {e}") from None
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """The garbage collector finds nothing in a growing graph, and takes more time than all the rest."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class Scope(dict[str, Any]):
+    """Name -> value of one graph; a name that is not there is asked of the graph around it. The empty name stands for no value."""
+
+    __slots__ = ("outer",)
+
+    def __init__(self, outer: "Scope | None"):
+        self.outer = outer
+        self[""] = None
+
+    def __missing__(self, name: str) -> Value | None:
+        if self.outer is None:
+            raise KeyError(name)
+        return self.outer[name]
+
+
+class Reader:
+    """Reads one model. Messages are emptied on the way: what is left of an element when its children are gone is its header."""
+
+    def __init__(self, find: FindData, big: dict[int, memoryview]):
+        self.find = find
+        self.big = big
+        self.types = TypeCodec()
+        self.functions: set[tuple[str, str, str]] = set()
+        self.operators: dict[tuple[str, str, str], Operator] = {}
+
+    # ---- model and functions --------------------------------------------------------------------------------------------------------
+
+    def model(self, proto: ModelProto) -> Model:
+        """The whole model."""
+        keys = [(domain_of(f.domain), f.name, f.overload) for f in proto.functions]
+        self.functions = set(keys)
+        if len(self.functions) < len(keys):
+            raise FormatError(f"function {quoted(next(k for k in keys if keys.count(k) > 1)[1])} is defined twice")
+        _check_recursion(dict(zip(keys, proto.functions)))
+        opsets = decode_opsets(proto.opset_import) or {"": 1}  # files of IR version 2 and older do not say it
+        graph = Graph(proto.graph.name)
+        graph.needs_upgrade = needs_upgrade(opsets)
+        self.graph(proto.graph, graph, None, self.big)
+        model = Model(graph, opsets=opsets, target_opsets=dict(opsets), metadata=decode_pairs(proto.metadata_props))
+        for key, f in zip(keys, proto.functions):
+            model.functions[key] = self.function(f)
+        model.training = [{"origin": t.SerializeToString()} for t in proto.training_info]
+        for field in ("graph", "functions", "training_info"):
+            proto.ClearField(field)
+        carried = {k: getattr(proto, k) for k in headers.MODEL_FIELDS if proto.HasField(k)}
+        if proto.doc_string:
+            carried["doc"] = proto.doc_string
+        model.carried = keep(carried, proto, headers.model(model.opsets, model.metadata, carried)) or {}
+        return model
+
+    def function(self, proto: FunctionProto) -> Function:
+        """A function. Its graph sees nothing of the model's."""
+        opsets = decode_opsets(proto.opset_import)
+        graph = Graph(proto.name)
+        graph.needs_upgrade = needs_upgrade(opsets)
+        where = f"function {quoted(proto.name)}"
+        try:
+            scope = Scope(None)
+            declared = self._declared(proto.value_info)
+            for name in proto.input:
+                self._enter(scope, graph.input(name, declared.get(name)), "input")
+                graph.inputs[-1].declared = declared.get(name)
+            self.nodes(proto.node, graph, scope, declared)
+            graph.outputs = [self._known(scope, name, "output") for name in proto.output]
+            attributes: dict[str, Any] = dict.fromkeys(proto.attribute)
+            child = self._children(graph, Scope(None))
+            for a in proto.attribute_proto:
+                attributes[a.name] = decode_attribute(a, child)
+        except FormatError as e:
+            raise FormatError(f"{where}: {e}") from None
+        proto.ClearField("node")
+        carried = self._unbound(decode_notes(proto), proto.value_info, graph)
+        domain = domain_of(proto.domain)
+        function = Function(domain, proto.name, graph, overload=proto.overload, attributes=attributes, opsets=opsets)
+        function.carried = keep(carried, proto, headers.function(function, carried, self.types))
+        return function
+
+    # ---- graphs ---------------------------------------------------------------------------------------------------------------------
+
+    def graph(self, proto: GraphProto, graph: Graph, outer: Scope | None, big: dict[int, memoryview]) -> None:
+        """Fill `graph` from its message."""
+        try:
+            self._graph(proto, graph, outer, big)
+        except FormatError as e:
+            raise FormatError(f"graph {quoted(proto.name)}: {e}") from None
+
+    def _graph(self, proto: GraphProto, graph: Graph, outer: Scope | None, big: dict[int, memoryview]) -> None:
+        scope = Scope(outer)
+        declared = self._declared(proto.value_info)
+        outputs = {v.name: self.types.decode(v.type) for v in proto.output if v.HasField("type")}
+        declared.update({name: t for name, t in outputs.items() if t is not None})
+        inputs = {v.name for v in proto.input}
+        for name, tensor in self._initializers(proto, big):
+            weight = graph.weights[name] = Weight(name, tensor, graph, "default" if name in inputs else "constant")
+            graph.claim(name)
+            weight.declared = declared.get(name)
+            self._enter(scope, weight, "initializer")
+        for v in proto.input:
+            type_ = self.types.decode(v.type) if v.HasField("type") else None
+            weight = graph.weights.get(v.name)
+            if weight is not None:
+                if weight in graph.inputs:
+                    raise FormatError(f"the input {quoted(v.name)} is listed twice")
+                graph.inputs.append(weight)
+            else:
+                self._enter(scope, graph.input(v.name, type_), "input")
+            graph.inputs[-1].declared = type_
+        self.nodes(proto.node, graph, scope, declared)
+        graph.outputs = [self._known(scope, v.name, "output") for v in proto.output]
+        for field in ("node", "initializer", "sparse_initializer"):
+            proto.ClearField(field)
+        carried = self._unbound(decode_notes(proto), proto.value_info, graph)
+        untyped = any(v.declared is None for v in (*graph.inputs, *graph.outputs))
+        graph.carried = keep(carried, proto, headers.graph(graph, carried, self.types), always=untyped)
+
+    def _initializers(self, proto: GraphProto, big: dict[int, memoryview]) -> Iterator[tuple[str, Tensor | SparseTensor]]:
+        for i, t in enumerate(proto.initializer):
+            yield t.name, decode_tensor(t, self.find, big.get(i), named=False)
+        for s in proto.sparse_initializer:
+            yield s.values.name, decode_sparse(s, self.find)
+
+    def _declared(self, infos: Iterable[Any]) -> dict[str, Type]:
+        found = {v.name: self.types.decode(v.type) for v in infos if v.HasField("type")}
+        return {name: t for name, t in found.items() if t is not None}
+
+    def _unbound(self, carried: dict[str, Any], infos: Iterable[Any], graph: Graph) -> dict[str, Any]:
+        """Enter the names that have a type in the file, but stand for nothing in the graph."""
+        if infos:
+            names = {v.name for v in graph.values()}
+            unbound = [v.name for v in infos if v.name not in names]
+            if unbound:
+                carried["unbound"] = unbound
+        return carried
+
+    def _enter(self, scope: Scope, value: Value, what: str) -> None:
+        if not value.name:
+            raise FormatError(f"an {what} has no name")
+        if value.name in scope:
+            raise FormatError(f"the {what} {quoted(value.name)} is defined already in this graph; expected a name of its own")
+        scope[value.name] = value
+
+    def _known(self, scope: Scope, name: str, what: str) -> Value:
+        try:
+            value = scope[name]
+        except KeyError:
+            value = None
+        if value is None:
+            raise FormatError(f"the {what} {quoted(name)} is made by no node, and is no input and no initializer")
+        return value
+
+    # ---- nodes ----------------------------------------------------------------------------------------------------------------------
+
+    def nodes(self, protos: Iterable[NodeProto], graph: Graph, scope: Scope, declared: dict[str, Type]) -> None:
+        """Append the nodes to `graph`, their outputs to `scope`."""
+        for proto in protos:
+            try:
+                self._node(proto, graph, scope, declared)
+            except FormatError as e:
+                label = proto.name or next(iter(proto.output), "")
+                raise FormatError(f"node {quoted(label)} ({quoted(proto.op_type)[1:-1]}): {e}") from None
+
+    def _node(self, proto: NodeProto, graph: Graph, scope: Scope, declared: dict[str, Type]) -> None:
+        key = (proto.domain, proto.op_type, proto.overload)
+        op = self.operators.get(key) or self._operator(key)
+        try:
+            inputs = tuple([scope[name] for name in proto.input])
+        except KeyError:
+            name = next(n for n in proto.input if not _has(scope, n))
+            raise FormatError(f"the input {quoted(name)} is not made before it; expected the name of a value of this graph or one around it") from None
+        attributes = decode_attributes(op, proto.attribute, self._children(graph, scope)) if proto.attribute else {}
+        names = list(proto.output)
+        types = [declared.get(n) for n in names] if declared else [None] * len(names)
+        node = graph.append(op, inputs, attributes, types, proto.name, names)
+        for v, t in zip(node.outputs, types):
+            if v is not None:
+                if v.name in scope:
+                    self._enter(scope, v, "output")
+                scope[v.name] = v
+                v.declared = t
+        carried = decode_notes(proto)
+        always = headers.adds_hidden_size(node)
+        node.carried = keep(carried, proto, headers.node(headers.parts_of(node), carried), always)
+
+    def _operator(self, key: tuple[str, str, str]) -> Operator:
+        domain, name, overload = key
+        called = (domain_of(domain), name, overload)
+        op = self.operators[key] = Operator(*called) if called in self.functions else lookup(domain, name, overload)
+        return op
+
+    def _children(self, graph: Graph, scope: Scope) -> Callable[[AttributeProto, int], Any]:
+        """What reads the tensors and graphs of an attribute, and takes them out of it."""
+
+        def one(proto: Any) -> Tensor | SparseTensor | Graph:
+            if isinstance(proto, GraphProto):
+                body = Graph(proto.name, graph)
+                self.graph(proto, body, scope, {})
+                return body
+            return decode_tensor(proto, self.find) if hasattr(proto, "raw_data") else decode_sparse(proto, self.find)
+
+        def child(proto: AttributeProto, kind: int) -> Any:
+            field, many = CHILDREN[kind]
+            if not many and not proto.HasField(field):
+                raise FormatError(f"its kind is {AttributeProto.AttributeType.Name(kind)}, but it holds none")
+            found = tuple([one(p) for p in getattr(proto, field)]) if many else one(getattr(proto, field))
+            proto.ClearField(field)
+            return found
+
+        return child
+
+
+def needs_upgrade(opsets: dict[str, int]) -> bool:
+    """Whether nodes of these opsets may stand in older forms."""
+    return any(opsets.get(domain, version) < version for domain, version in OPSETS.items())
+
+
+def _has(scope: Scope, name: str) -> bool:
+    try:
+        scope[name]
+    except KeyError:
+        return False
+    return True
+
+
+def _check_recursion(functions: dict[tuple[str, str, str], FunctionProto]) -> None:
+    """Raises FormatError where a function calls itself, directly or by way of others."""
+    calls = {key: {c for c in _calls(f.node) if c in functions} for key, f in functions.items()}
+    free: set[tuple[str, str, str]] = set()
+    while True:
+        more = {key for key, called in calls.items() if key not in free and called <= free}
+        if not more:
+            break
+        free |= more
+    if len(free) < len(calls):
+        domain, name, _ = next(key for key in calls if key not in free)
+        raise FormatError(f"function {quoted('.'.join(filter(None, (domain, name))))} calls itself, or a function that does; expected no recursion")
+
+
+def _calls(nodes: Iterable[NodeProto]) -> Iterator[tuple[str, str, str]]:
+    for node in nodes:
+        yield domain_of(node.domain), node.op_type, node.overload
+        for a in node.attribute:
+            if a.HasField("g"):
+                yield from _calls(a.g.node)
+            for g in a.graphs:
+                yield from _calls(g.node)
+
+
+__all__ = ["Node", "Reader", "Scope", "needs_upgrade", "parse", "read"]

@@ -1,0 +1,110 @@
+"""The data of tensors as safetensors files have it: the code of its element type, its stored shape, its bytes, there and back.
+
+What safetensors has no type for is stored as U8, of shape (nbytes,): 4-bit and 2-bit numbers packed as in ONNX files, 6-bit ones in a byte each,
+complex128 as it is, and strings as a JSON list. Safetensors has F4, F6_E2M3 and F6_E3M2, but only for whole bytes, and not every tool knows them.
+"""
+
+import hashlib
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import BITS, DTYPES, NAMES, STRING, nbytes, pack, unpack
+from ..plugins import FormatError
+from ..tensors import Tensor
+from ..types import TensorType
+from . import plain
+
+CODES: dict[str, int] = {  # the types of safetensors -> bits
+    "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64,
+    "C64": 64, "F8_E4M3": 8, "F8_E4M3FNUZ": 8, "F8_E5M2": 8, "F8_E5M2FNUZ": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+_NAMES = {
+    "bool": "BOOL", "bfloat16": "BF16", "complex64": "C64",
+    "float8_e4m3fn": "F8_E4M3", "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2": "F8_E5M2", "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0",
+    **{f"{kind}{bits}": f"{code}{bits}" for kind, code in (("uint", "U"), ("int", "I"), ("float", "F")) for bits in (8, 16, 32, 64) if (kind, bits) != ("float", 8)},
+}  # fmt: skip
+_CODE = {DTYPES[name]: code for name, code in _NAMES.items()}
+DTYPE_OF = {code: dtype for dtype, code in _CODE.items()}
+_LARGEST = {DTYPES["bool"]: 1, DTYPES["float6_e2m3fn"]: 63, DTYPES["float6_e3m2fn"]: 63}  # of a byte that holds one number
+_CHUNK = 1 << 22  # numbers that are packed at a time
+
+
+def code_of(dtype: np.dtype) -> str:
+    """The element type under which a dtype is stored."""
+    return _CODE.get(dtype, "U8")
+
+
+def stored_shape(type_: TensorType, size: int) -> list[Any]:
+    """The shape under which a tensor of this type is stored in `size` bytes."""
+    return list(type_.shape or ()) if type_.dtype in _CODE else [size]
+
+
+def alignment(dtype: np.dtype) -> int:
+    """What a tensor's place in the file is a multiple of."""
+    return 1 if dtype == STRING else dtype.itemsize
+
+
+def size_of(tensor: Tensor) -> int:
+    """The bytes that a tensor's data takes in the file."""
+    return sum(map(len, chunks(tensor))) if tensor.dtype == STRING else nbytes(tensor.dtype, tensor.elements)
+
+
+def chunks(tensor: Tensor) -> Iterator[bytes | memoryview]:
+    """The bytes of a tensor's data in the file, piece by piece. Raises FormatError for strings that are none."""
+    array = tensor.array
+    if tensor.dtype == STRING:
+        yield plain.write([_string(x) for x in array.reshape(-1).tolist()]).encode()
+    elif BITS[tensor.dtype] < 6:
+        flat = array.reshape(-1)
+        for i in range(0, flat.size, _CHUNK):
+            yield memoryview(pack(flat[i : i + _CHUNK]))
+    elif array.size:
+        flat = np.ascontiguousarray(array).reshape(-1)
+        yield memoryview((flat.byteswap() if sys.byteorder == "big" else flat).view(np.uint8))
+
+
+def sha256(tensor: Tensor) -> str:
+    """The checksum of a tensor's data in the file."""
+    digest = hashlib.sha256()
+    for chunk in chunks(tensor):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read(buffer: Any, offset: int, size: int, type_: TensorType) -> np.ndarray:
+    """The tensor whose data lies in `buffer`: a view of it where its numbers take whole bytes. Raises FormatError where the data is not of its type."""
+    dtype, shape = type_.dtype, tuple(type_.shape or ())
+    elements = math.prod(shape)
+    try:
+        if dtype == STRING:
+            return _strings(bytes(memoryview(buffer)[offset : offset + size]), shape, elements)
+        if size != nbytes(dtype, elements):
+            raise FormatError(f"{size} bytes of data; expected {nbytes(dtype, elements)} for {type_}")
+        if BITS[dtype] < 6:
+            return unpack(np.ndarray((size,), np.uint8, buffer, offset), dtype, elements).reshape(shape)
+        array = np.ndarray(shape, dtype, buffer, offset)
+    except (ValueError, OverflowError) as e:
+        raise e if isinstance(e, FormatError) else FormatError(f"no array can be {type_}: {e}") from None
+    largest = _LARGEST.get(dtype)
+    if largest and array.size and array.view(np.uint8).max() > largest:
+        raise FormatError(f"a byte holds {array.view(np.uint8).max()}; expected at most {largest} for {NAMES[dtype]}")
+    return array.byteswap() if sys.byteorder == "big" else array
+
+
+def _string(x: Any) -> Any:
+    if not isinstance(x, str | bytes):
+        raise FormatError(f"an element of a string tensor is {x!r:.80}; expected text or bytes")
+    return plain.encode(x)
+
+
+def _strings(data: bytes, shape: tuple[int, ...], elements: int) -> np.ndarray:
+    found = plain.decode(plain.read(data))
+    if not isinstance(found, list) or len(found) != elements or not all(isinstance(x, str | bytes) for x in found):
+        raise FormatError(f"the strings of shape {list(shape)} are no list of {elements} texts")
+    array = np.empty(elements, object)
+    array[:] = found
+    return array.reshape(shape)

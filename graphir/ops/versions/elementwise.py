@@ -1,0 +1,224 @@
+"""Version steps of elementwise operators, and of Cast, Dropout and Clip."""
+
+import numpy as np
+
+from ...dims import Dim
+from ...dtypes import DTYPES, FLOATS, INTEGERS
+from ...ir import Node, Value
+from .rewriting import (
+    CannotSay, cast_like, constant, contents, dims_of, down, dtype_of, given, input_of, ints, make, output_of, rank_of, scalar, scalar_like,
+    set_inputs, take, up,
+)  # fmt: skip
+
+# ---- broadcasting: since 7 as in NumPy; before, the second input to the first, where that is asked for ---------------------------------
+
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow")
+LOGIC = ("And", "Or", "Xor", "Equal", "Greater", "Less")
+COMMUTATIVE = ("Add", "Mul", "And", "Or", "Xor", "Equal")
+
+
+@up(7, *ARITHMETIC, *LOGIC)
+def numpy_broadcasting(node: Node) -> None:
+    """`axis` told where in the first shape the second one begins: trailing dims of 1 say the same."""
+    axis, broadcast = take(node, "axis"), take(node, "broadcast", 0)
+    a, b = node.inputs
+    if broadcast and axis is not None:
+        rank = rank_of(b, "the second input")
+        missing = rank_of(a, "the first input") - axis - rank if axis >= 0 else -axis - rank
+        if rank and missing > 0:
+            assert b is not None
+            set_inputs(node, a, make("Unsqueeze", b, ints(b.graph, range(rank, rank + missing))))
+
+
+@down(7, *ARITHMETIC, *LOGIC)
+def limited_broadcasting(node: Node) -> None:
+    """The second input must be one number, or its shape must stand within the first's."""
+    a, b = node.inputs
+    x, y = dims_of(a), dims_of(b)
+    if x is None or y is None:
+        raise CannotSay("the shapes are unknown, and the older form asks for the kind of broadcasting")
+    if x == y:
+        return
+    if _place(x, y) is None and _place(y, x) is not None and node.op.name in COMMUTATIVE:
+        a, b, x, y = b, a, y, x
+    place = _place(x, y)
+    if place is None:
+        raise CannotSay(f"shapes {list(x)} and {list(y)} are broadcast, and the older form broadcasts only the second to the first")
+    axis, ones = place
+    assert b is not None and y is not None
+    set_inputs(node, a, make("Squeeze", b, ints(b.graph, ones)) if ones else b)
+    node.attributes["broadcast"] = 1
+    if axis + len(y) - len(ones) != len(x):
+        node.attributes["axis"] = axis
+
+
+def _place(x: tuple[Dim, ...], y: tuple[Dim, ...]) -> tuple[int, list[int]] | None:
+    """Where the dims of y, less its outer ones, stand within x, and the axes of those ones. None where they do not, or might not."""
+    if len(y) > len(x):
+        return None
+    if all(d == 1 for d in y):
+        return len(x) - len(y), []
+    start = next(i for i, d in enumerate(y) if d != 1)
+    stop = len(y) - next(i for i, d in enumerate(reversed(y)) if d != 1)
+    axis = len(x) - len(y) + start
+    ones = [*range(start), *range(stop, len(y))]
+    return (axis, ones) if x[axis : axis + stop - start] == y[start:stop] else None
+
+
+@down(8, "Max", "Min", "Mean", "Sum")
+def one_shape(node: Node) -> None:
+    """Before 8 all inputs had one shape."""
+    shapes = [dims_of(v) for v in node.inputs]
+    if len(shapes) > 1 and (shapes[0] is None or any(s != shapes[0] for s in shapes)):
+        raise CannotSay("its inputs may differ in shape, and the older form does not broadcast")
+
+
+@up(7, "PRelu")
+def slope_to_channels(node: Node) -> None:
+    """A vector of slopes went along axis 1: trailing dims of 1 say the same."""
+    x, slope = node.inputs
+    rank = rank_of(slope, "the slope")
+    if rank == 1 and dims_of(slope) != (1,) and rank_of(x, "the input") > 2:
+        assert slope is not None
+        set_inputs(node, x, make("Unsqueeze", slope, ints(slope.graph, range(1, rank_of(x, "the input") - 1))))
+
+
+@down(7, "PRelu")
+def slope_of_channels(node: Node) -> None:
+    """The slope must be one number, or one a channel."""
+    x, slope = node.inputs
+    rank, dims = rank_of(x, "the input"), dims_of(slope)
+    if dims is None:
+        raise CannotSay("the shape of the slope is unknown")
+    if all(d == 1 for d in dims):
+        return
+    assert slope is not None and x is not None
+    wide = (1,) * (rank - len(dims)) + dims
+    if rank < 2 or any(d != 1 for i, d in enumerate(wide) if i != 1):
+        raise CannotSay(f"its slope is {list(dims)}; the older form takes one number, or one a channel")
+    if len(dims) > 1:
+        set_inputs(node, x, make("Reshape", slope, ints(slope.graph, [-1])))
+
+
+# ---- Clip, Cast, Erf, Mod ---------------------------------------------------------------------------------------------------------------
+
+
+@up(11, "Clip")
+def bounds_as_inputs(node: Node) -> None:
+    """The attributes min and max became inputs."""
+    x = node.inputs[0]
+    assert x is not None
+    bounds = [take(node, "min"), take(node, "max")]
+    set_inputs(node, x, *(None if b is None else scalar_like(x, x.graph, b) for b in bounds))
+
+
+@down(11, "Clip")
+def bounds_as_attributes(node: Node) -> None:
+    """Both bounds must be constant."""
+    for index, name in ((1, "min"), (2, "max")):
+        bound = constant(node, index, name)
+        if bound is not None:
+            node.attributes[name] = float(bound)
+    set_inputs(node, node.inputs[0])
+
+
+# The names that Cast had for types before they were numbers.
+_OLD_NAMES = {"float32": "FLOAT", "float64": "DOUBLE", **{n: n.upper() for n in DTYPES if n not in ("float32", "float64")}}
+
+
+@up(6, "Cast")
+def type_by_number(node: Node) -> None:
+    """`to` was the name of a member of TensorProto.DataType."""
+    to = given(node, "to", None)
+    text = to.decode() if isinstance(to, bytes) else to
+    names = {old: name for name, old in _OLD_NAMES.items()}
+    if isinstance(text, str) and text not in DTYPES:
+        if text.upper() not in names:
+            raise CannotSay(f"to is {text!r}, which is no element type")
+        node.attributes["to"] = names[text.upper()]
+
+
+@down(6, "Cast")
+def type_by_name(node: Node) -> None:
+    """The inverse of `type_by_number`."""
+    node.attributes["to"] = _OLD_NAMES[given(node, "to", None)]
+
+
+@up(13, "Erf")
+def erf_of_integers(node: Node) -> tuple[Value, ...] | None:
+    """Since 13 there is none."""
+    x = node.inputs[0]
+    assert x is not None
+    return (cast_like(make("Erf", make("Cast", x, to="float32")), x),) if dtype_of(x) in INTEGERS else None
+
+
+@down(13, "Erf")
+def erf(node: Node) -> None:
+    """What 13 says, 9 says too."""
+
+
+@down(28, "Mod")
+def one_mod_for_each_kind(node: Node) -> None:
+    """Before 28, fmod=0 was for integers."""
+    dtype = dtype_of(node.inputs[0])
+    if not given(node, "fmod", 0) and (dtype is None or dtype in FLOATS):
+        raise CannotSay("a remainder of floats that takes the divisor's sign (fmod=0) is new")
+
+
+# ---- Dropout: is_test until 7, a mask of the input's type until 10, ratio as an attribute until 12 ----------------------------------------
+
+
+@up(7, "Dropout")
+def mode_from_is_test(node: Node) -> tuple[Value, ...] | None:
+    """Without is_test a Dropout of the first versions drops; newer ones do so where they are told to."""
+    if take(node, "is_test", 0):
+        return None
+    return _dropout(node, training=True)
+
+
+@up(10, "Dropout")
+def mask_of_bools(node: Node) -> tuple[Value, ...] | None:
+    """The mask had the input's type."""
+    return _dropout(node) if output_of(node, 1) is not None else None
+
+
+def _dropout(node: Node, training: bool = False) -> tuple[Value, ...]:
+    x = node.inputs[0]
+    assert x is not None
+    ratio = scalar(x.graph, float(take(node, "ratio", 0.5)))
+    y, mask = make("Dropout", x, ratio, scalar(x.graph, True) if training else None, outputs=2)
+    return (y, cast_like(mask, x)) if output_of(node, 1) is not None else (y,)
+
+
+@up(12, "Dropout")
+def ratio_as_input(node: Node) -> None:
+    """The attribute ratio became an input."""
+    x, ratio = node.inputs[0], take(node, "ratio")
+    assert x is not None
+    set_inputs(node, x, None if ratio is None else scalar(x.graph, float(ratio)))
+
+
+@down(12, "Dropout")
+def ratio_as_attribute(node: Node) -> None:
+    """It must not be told to drop. The ratio then means nothing, and is kept where it is constant."""
+    training = input_of(node, 2)
+    if training is not None and (contents(training) is None or bool(contents(training))):
+        raise CannotSay("it drops when it is told so (training_mode), which is new")
+    ratio = contents(input_of(node, 1))
+    if ratio is not None:
+        node.attributes["ratio"] = float(np.asarray(ratio, np.float32))
+    node.attributes.pop("seed", None)
+    set_inputs(node, node.inputs[0])
+
+
+@down(10, "Dropout")
+def no_mask(node: Node) -> None:
+    """Older masks have another type."""
+    if output_of(node, 1) is not None:
+        raise CannotSay("its mask is read, and holds booleans only since opset 10")
+
+
+@down(7, "Dropout")
+def is_test(node: Node) -> None:
+    """Since 7 a Dropout does not drop."""
+    node.attributes["is_test"] = 1

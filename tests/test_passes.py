@@ -1,0 +1,131 @@
+"""Passes: text before, text after."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from graphir import Function, Graph, Model, TensorType, Value, ops
+from graphir.nodes import Operator, Ref
+from graphir.passes.dedupe import dedupe
+from graphir.passes.expand import expand
+from graphir.passes.fold import fold
+from graphir.passes.infer import infer
+from graphir.passes.prune import prune
+from graphir.passes.simplify import RULES, simplify
+from graphir.verify import verify
+from graphir_arrays.interpret import Interpreter
+from graphir_numpy.namespace import xp
+
+E, S = ops.elementwise, ops.shape
+
+
+def fold_on_numpy(model: Model) -> None:
+    interpreter = Interpreter(xp)
+    fold(model, lambda node, arrays: interpreter.apply(node, arrays, {}))
+
+
+def built(build: Callable[[Value], Value | tuple[Value, ...]]) -> Model:
+    graph = Graph("g")
+    x = graph.input("x", TensorType("float32", ("N", 4)))
+    made = build(x)
+    graph.outputs = made if isinstance(made, tuple) else (made,)
+    return Model(graph)
+
+
+def body_lines(model: Model) -> list[str]:
+    return [line.strip() for line in str(model.graph).splitlines()[1:]]
+
+
+def doubled(x: Value) -> Value:
+    return E.mul(E.exp(x), E.add(S.reshape(E.identity(x.graph.weight("w", [1.0, 2.0])), [1, 2, 1]), 1.0))
+
+
+BEFORE_AFTER = [
+    ("fold", fold_on_numpy, lambda x: E.mul(x, E.add(E.exp(x.graph.weight("w", [0.0])), 1.0)),
+     ["weight w: float32[1] = {0.0}", "weight c_1.0: float32[] = {1.0}", "weight exp_folded: float32[1] = {1.0}", "weight add_folded: float32[1] = {2.0}",
+      "mul: float32[N, 4] = Mul(x, add_folded)"]),
+    ("fold leaves random numbers alone", fold_on_numpy, lambda x: E.mul(x, ops.create.random_normal(x.graph, shape=[4])),
+     ["randomnormal: float32[4] = RandomNormal(shape=[4])", "mul: float32[N, 4] = Mul(x, randomnormal)"]),
+    ("fold leaves what would be huge", fold_on_numpy, lambda x: E.mul(x, ops.create.constant_of_shape(x.graph.weight("n", np.array([30_000_000, 1])))),
+     ["weight n: int64[2] = {30000000, 1}", "constantofshape: float32[30000000, 1] = ConstantOfShape(n)",
+      "mul: float32[30000000, 4] = Mul(x, constantofshape)"]),
+    ("dedupe", dedupe, lambda x: E.add(E.exp(x), E.exp(x)), ["exp: float32[N, 4] = Exp(x)", "add: float32[N, 4] = Add(exp, exp)"]),
+    ("dedupe minds attributes", dedupe, lambda x: E.add(ops.activation.softmax(x, axis=0), ops.activation.softmax(x, axis=1)),
+     ["softmax: float32[N, 4] = Softmax(x, axis=0)", "softmax_1: float32[N, 4] = Softmax(x, axis=1)", "add: float32[N, 4] = Add(softmax, softmax_1)"]),
+    ("prune", prune, lambda x: (E.exp(x), E.neg(E.abs_(x)))[0], ["exp: float32[N, 4] = Exp(x)"]),
+    ("identity", simplify, lambda x: E.exp(E.identity(x)), ["identity: float32[N, 4] = Identity(x)", "exp: float32[N, 4] = Exp(x)"]),
+    ("two transposes are none", simplify, lambda x: E.exp(S.transpose(S.transpose(x, perm=(1, 0)), perm=(1, 0))),
+     ["transpose: float32[4, N] = Transpose(x, perm=[1, 0])", "transpose_2: float32[N, 4] = Transpose(x, perm=[0, 1])",
+      "transpose_1: float32[N, 4] = Transpose(transpose, perm=[1, 0])", "exp: float32[N, 4] = Exp(x)"]),
+    ("of two reshapes one counts", simplify, lambda x: S.reshape(S.reshape(x, [-1]), [2, -1]),
+     ["weight c_-1: int64[1] = {-1}", "weight c_2_-1: int64[2] = {2, -1}", "reshape: float32[4*N] = Reshape(x, c_-1)",
+      "reshape_1: float32[2, 2*N] = Reshape(x, c_2_-1)", "reshape_2: float32[2, 2*N] = Reshape(reshape, c_2_-1)"]),
+    ("times one", simplify, lambda x: E.exp(E.div(E.mul(1.0, x), 1.0)),
+     ["weight c_1.0: float32[] = {1.0}", "mul: float32[N, 4] = Mul(c_1.0, x)", "div: float32[N, 4] = Div(x, c_1.0)", "exp: float32[N, 4] = Exp(x)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "run", "build", "lines"), BEFORE_AFTER, ids=[row[0] for row in BEFORE_AFTER])
+def test_text_before_and_after(name: str, run: Callable[[Model], None], build: Callable[[Value], Value], lines: list[str]) -> None:
+    model = built(build)
+    run(model)
+    assert body_lines(model) == lines
+    assert verify(model) == []
+
+
+def test_rules_name_declared_ops() -> None:
+    assert {("", name) for name in RULES} <= set(ops.OPS)
+
+
+def called(attributes: dict) -> Model:
+    """A model that calls a function (a, b?) -> (a * alpha + b?, a), through another function."""
+    inner = Graph("inner")
+    a, b = inner.input("a", None), inner.input("b", None)
+    scaled = inner.append(ops.OPS["", "LeakyRelu"], (a,), {"alpha": Ref("alpha", "FLOAT")}, [None], "scale", ["scaled"]).outputs[0]
+    total = inner.append(ops.OPS["", "Sum"], (scaled, b), {}, [None], "", ["total"]).outputs[0]
+    assert total is not None
+    inner.outputs = (total, a)
+    graph = Graph("main")
+    x = graph.input("x", TensorType("float32", ("N", 4)))
+    made = graph.append(Operator("local", "Scale"), (x, x), attributes, [None, None], "call", ["y", "same"])
+    graph.outputs = [v for v in made.outputs if v is not None]
+    model = Model(graph, opsets={"": 28, "local": 1})
+    model.functions["local", "Scale", ""] = Function("local", "Scale", inner, attributes={"alpha": 0.25}, opsets={"": 28})
+    return model
+
+
+@pytest.mark.parametrize(("attributes", "alpha"), [({}, 0.25), ({"alpha": 0.5}, 0.5)])
+def test_calls_are_inlined_under_the_names_that_they_had(attributes: dict, alpha: float) -> None:
+    model = called(attributes)
+    assert infer(model) == [] and str(model.graph.outputs[0].type) == "float32[N, 4]"
+    expand(model, lambda op: True)
+    infer(model)
+    assert body_lines(model) == [
+        f"call/scaled: float32[N, 4] = LeakyRelu(x, alpha={alpha})  # call/scale",
+        "y: float32[N, 4] = Sum(call/scaled, x)",
+        "same: float32[N, 4] = Identity(x)",
+    ]
+    assert verify(model) == []
+
+
+def test_what_has_no_kernel_is_decomposed_to_any_depth() -> None:
+    model = built(lambda x: ops.activation.mish(x).named("y"))
+    expand(model, lambda op: op.name not in ("Mish", "Swish"))
+    assert {n.op.name for n in model.graph.nodes}.isdisjoint({"Mish", "Swish"}) and model.outputs[0].name == "y"
+
+
+def test_a_foreign_node_is_carried_but_not_run() -> None:
+    graph = Graph("g")
+    x = graph.input("x", TensorType("float32", (2,)))
+    graph.append(Operator("com.acme", "Fancy"), (x,), {}, [None], "fancy", ["y"])
+    model = Model(graph)
+    assert infer(model) == [] and "com.acme.Fancy(x)" in str(model)
+    with pytest.raises(TypeError, match=r"com\.acme\.Fancy of fancy: no such operator is declared"):
+        expand(model, lambda op: True)
+
+
+def test_inference_reports_what_does_not_fit_and_goes_on() -> None:
+    model = built(lambda x: E.exp(x))
+    model.graph.append(ops.OPS["", "MatMul"], (model.graph.inputs[0], model.graph.weight("w", np.zeros((5, 2), "float32"))), {}, [None], "product")
+    (problem,) = infer(model)
+    assert str(problem).startswith("node 'product': MatMul: ")
