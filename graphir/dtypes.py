@@ -46,6 +46,15 @@ def as_dtype(x: "np.dtype | str | type") -> np.dtype:
     return dtype.newbyteorder("=") if dtype.byteorder == ">" else dtype
 
 
+def holds(dtype: np.dtype, x: object) -> bool:
+    """Whether a Python number is one of the dtype's: booleans and numbers stay apart, whole numbers stay whole."""
+    if dtype == BOOL or isinstance(x, bool):
+        return dtype == BOOL and isinstance(x, bool)
+    if dtype in INTEGERS:
+        return isinstance(x, int) and -(2**63) <= x < 2**64 and int(np.asarray(x).astype(dtype)) == x
+    return isinstance(x, str | bytes) if dtype == STRING else isinstance(x, int | float)
+
+
 def nbytes(dtype: np.dtype, elements: int) -> int:
     """The bytes that `elements` numbers of `dtype` take in a file: those of less than 8 bits lie close together, across the edges of bytes."""
     return -(-elements * BITS[dtype] // 8)

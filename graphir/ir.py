@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .dtypes import NAMES, holds
 from .nodes import Attribute, Node, Operator, Ref, Scope, UnknownRank, Value, Weight, release, use
 from .tensors import SparseTensor, Tensor
 from .types import Type
@@ -109,26 +110,33 @@ class Graph(Scope):
             if v is not None:
                 uses = v.uses
                 uses[node] = uses[node] + 1 if node in uses else 1
-        if names is None:
-            base = op.name.lower()
-            node.outputs = [Value(self.fresh(base), t, self, node) for t in types]
-        else:
+        if names is not None:
             node.outputs = [Value(self.claim(n), t, self, node) if n else None for n, t in zip(names, types, strict=True)]
-        if attributes:
+        elif len(types) == 1:
+            node.outputs = [Value(self.fresh(op.base), types[0], self, node)]
+        else:
+            node.outputs = [Value(self.fresh(op.base), t, self, node) for t in types]
+        if attributes and op.may_have_bodies:
             for body in node.bodies.values():
                 body.owner = node
         self.nodes.append(node)
         return node
 
-    def number(self, x: Any, dtype: np.dtype, many: bool = False) -> Weight:
-        """The constant that stands for a Python number, or for a list of them: one a graph for each number and dtype."""
+    def number(self, x: Any, dtype: np.dtype) -> Weight:
+        """The constant that stands for a Python number, or for a list of them: one a graph for each number and dtype.
+
+        Raises TypeError for a number that the dtype cannot hold: 0.5 beside int64, True beside float32, 300 beside uint8.
+        """
         root = self.root
-        key = (dtype, tuple(x) if many else x, str(x) if x == 0 or x != x else None)
+        many = x.__class__ is list or x.__class__ is tuple
+        key = (dtype, tuple(x) if many else x, x.__class__ if x and not many else str(x))  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
         weight = root._numbers.get(key)
-        if weight is None or weight.name not in root.weights:
+        if weight is None or root.weights.get(weight.name) is not weight:
+            for number in x if many else (x,):
+                if not holds(dtype, number):
+                    raise TypeError(f"{number!r}, which {NAMES[dtype]} cannot hold")
             text = "_".join(map(str, x)) if many else str(x)
-            array = np.asarray(x, dtype)
-            weight = root._numbers[key] = root.weight(root.fresh(f"c_{text}" if len(text) < 24 else "c"), Tensor.of(array))
+            weight = root._numbers[key] = root.weight(self.fresh(f"c_{text}" if len(text) < 24 else "c"), Tensor.of(np.asarray(x, dtype)))
         return weight
 
     # ---- names ----------------------------------------------------------------------------------------------------------------------

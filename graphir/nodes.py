@@ -25,12 +25,14 @@ class Scope:
 class Operator:
     """What a node applies, by name. A bare Operator is foreign: not declared to graphir, or a call of one of the model's functions."""
 
-    __slots__ = ("domain", "name", "overload")
+    __slots__ = ("base", "domain", "may_have_bodies", "name", "overload")
 
     def __init__(self, domain: str, name: str, overload: str = ""):
         self.domain = domain
         self.name = name
         self.overload = overload
+        self.base = name.lower()  # what names of its outputs begin with
+        self.may_have_bodies = True
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -158,6 +160,8 @@ class Node:
     def bodies(self) -> dict[str, "Graph"]:
         """The graphs among the attributes; those of a list of graphs as `name[0]`, `name[1]`, ..."""
         found: dict[str, Any] = {}
+        if not self.attributes or not self.op.may_have_bodies:
+            return found
         for name, x in self.attributes.items():
             if isinstance(x, Scope):
                 found[name] = x
@@ -177,7 +181,7 @@ class Node:
         value = self.outputs[index]
         if value is None:
             assert self.graph is not None
-            value = self.outputs[index] = Value(self.graph.fresh(self.op.name.lower()), type_, self.graph, self)
+            value = self.outputs[index] = Value(self.graph.fresh(self.op.base), type_, self.graph, self)
         return value
 
     def discard(self) -> None:

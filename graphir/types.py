@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from .dims import Dim, Shape, Symbol, as_dim, substitute
+from .dims import Dim, Expr, Shape, Symbol, as_dim, substitute
 from .dtypes import NAMES, as_dtype
 
 Known = tuple[int | float | bool | Dim, ...]
@@ -40,7 +40,7 @@ class TensorType(Type):
             shape = tuple(shape)
         if shape is not None:
             for d in shape:  # pyright: ignore[reportGeneralTypeIssues]
-                if d.__class__ is not int:
+                if d.__class__ is not int and d.__class__ is not Expr:
                     shape = tuple([as_dim(d) for d in shape])
                     break
         self.shape: Shape | None = shape  # pyright: ignore[reportAttributeAccessIssue]

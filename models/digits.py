@@ -14,7 +14,7 @@ import numpy as np
 
 import graphir
 from graphir import Graph, Model, TensorType
-from graphir.ops.elementwise import relu
+from graphir.ops.activation import relu
 from graphir.ops.math import gemm
 from graphir.ops.nn import conv, max_pool
 from graphir.ops.shape import flatten

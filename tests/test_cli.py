@@ -13,7 +13,8 @@ import graphir
 from graphir import Graph, Model, TensorType
 from graphir.cli import main
 from graphir.cli.terminal import clean, size_text
-from graphir.ops.elementwise import add, relu
+from graphir.ops.activation import relu
+from graphir.ops.elementwise import add
 
 ROOT = Path(__file__).parent.parent
 MLP = str(ROOT / "models/digits_mlp.onnx")

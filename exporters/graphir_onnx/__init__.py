@@ -1,1 +1,158 @@
-"""ONNX in and out."""
+"""ONNX in and out: `from_proto`, `to_proto`, and the format that `graphir.load` and `graphir.save` use for .onnx files.
+
+A file comes back byte for byte as it was parsed, where nothing was changed in between; a change changes nothing else.
+"""
+
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from graphir.model import Model
+from graphir.plugins import FormatError, write_atomically
+from graphir.tensors import SparseTensor, Tensor
+
+from .attributes import children
+from .elements import quoted
+from .external import Folder, Layout, fits_outside, write_where_it_was
+from .read import read
+from .tensors import Absent
+from .versions import placed
+from .write import write
+
+suffixes = (".onnx",)
+LIMIT = 2**31 - 1  # bytes of a protobuf message
+ROOM = 2**31 - 2**27  # bytes of tensor data in one; the rest is for the graph
+
+
+def load(path: Path) -> Model:
+    """The model in a file, which is mapped: big tensors are read when they are wanted, those in files beside it too.
+
+    Raises FormatError, which names the file, the graph, the node or tensor.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        try:
+            data: bytes | memoryview = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except (ValueError, OSError):  # empty, or a pipe
+            data = file.read()
+    try:
+        return read(data, Folder(path).find)
+    except FormatError as e:
+        raise FormatError(f"{path}: {e}") from None
+
+
+def loads(data: bytes) -> Model:
+    """The model in these bytes. Data that lies in other files is carried along, and cannot be read."""
+    return read(data)
+
+
+def from_proto(proto: ModelProto | bytes) -> Model:
+    """The model in a ModelProto, or in its bytes. Data that lies in other files is carried along, and cannot be read."""
+    if isinstance(proto, bytes):
+        return loads(proto)
+    try:
+        return loads(proto.SerializeToString())
+    except ValueError as e:
+        if isinstance(e, FormatError):
+            raise
+        raise FormatError(f"the message cannot be serialized: {e}") from None
+
+
+def to_proto(model: Model, *, opset: int | None = None, ir_version: int | None = None) -> ModelProto:
+    """The model as a ModelProto. Tensors that came from other files keep pointing there.
+
+    opset: the version of ai.onnx to write in; by default that of the file it came from, else as low as can be; raised as far as the nodes need it.
+    ir_version: likewise. Raises FormatError for what ONNX, or that version of it, cannot say.
+    """
+    return _to_proto(model, opset, ir_version, _reference)
+
+
+def dumps(model: Model, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None) -> bytes:
+    """The bytes of an .onnx file, with all data in it that is at hand. opset, ir_version: see `to_proto`."""
+    if external_data:
+        raise FormatError("bytes alone hold no second file; save to a path for external_data=True")
+    return _serialized(_to_proto(model, opset, ir_version, _embed if external_data is None else _embed_all))
+
+
+def save(model: Model, path: Path, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None) -> None:
+    """Write an .onnx file, whole or not at all. opset, ir_version: see `to_proto`.
+
+    external_data: True puts the data of big tensors into NAME.onnx.data beside it; False puts all data into the file;
+    None leaves each where it was, in files of the same names as before, unless the file would grow too big for protobuf.
+    """
+    path = Path(path)
+    try:
+        _save(model, path, opset, ir_version, external_data)
+    except FormatError as e:
+        raise FormatError(f"{path}: {e}") from None
+
+
+def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, external_data: bool | None) -> None:
+    tensors = dict(named_tensors(model))
+    outside = {name: t for name, t in tensors.items() if t.storage == "external"}
+    inside = sum(t.nbytes for name, t in tensors.items() if external_data is False or name not in outside)
+    if inside > ROOM and external_data is False:
+        raise FormatError(f"its tensors take {inside} bytes, and a protobuf file holds {LIMIT}; save with external_data=True")
+    folder = Folder(path)
+    if external_data or inside > ROOM:
+        layout = Layout(path.name + ".data", (t for t in tensors.values() if fits_outside(t)))
+        data = _serialized(_to_proto(model, opset, ir_version, layout.entries))
+        write_atomically(path, lambda file: (file.write(data), layout.write(folder)))
+        return
+    data = _serialized(_to_proto(model, opset, ir_version, _embed_all if external_data is False else _reference))
+    write_atomically(path, lambda file: (file.write(data), write_where_it_was(outside.items(), folder)))
+
+
+def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any) -> ModelProto:
+    model, opsets, ir_version = placed(model, opset, ir_version)
+    return write(model, opsets, ir_version, place)
+
+
+def _serialized(proto: ModelProto) -> bytes:
+    try:
+        data = proto.SerializeToString()
+    except Exception as e:  # protobuf raises its own kinds, which differ between its implementations
+        raise FormatError(f"protobuf cannot write it: {e}") from None
+    if len(data) > LIMIT:
+        raise FormatError(f"it takes {len(data)} bytes, and a protobuf file holds {LIMIT}; save with external_data=True")
+    return data
+
+
+def _reference(tensor: Tensor) -> Mapping[str, str] | None:
+    """A tensor from another file stays there."""
+    return tensor.carried["external"] if tensor.storage == "external" else None
+
+
+def _embed(tensor: Tensor) -> Mapping[str, str] | None:
+    """A tensor stays in another file only where its data is not at hand."""
+    return tensor.carried["external"] if isinstance(tensor, Absent) else None
+
+
+def _embed_all(tensor: Tensor) -> None:
+    """Every tensor goes into the model."""
+
+
+def named_tensors(model: Model) -> Any:
+    """The tensors of a model, each under a name to report it by: weights, and those in attributes."""
+    for graph in model.graphs():
+        for name, weight in graph.weights.items():
+            yield from _parts(f"{quoted(graph.name)}: {quoted(name)}", weight.tensor)
+        for node in graph.nodes:
+            for name, x in node.attributes.items():
+                for i, t in enumerate(children(x)):
+                    yield from _parts(f"{quoted(graph.name)}, node {quoted(node.label)}: {name}[{i}]", t)
+    for function in model.functions.values():
+        for name, x in function.attributes.items():
+            for i, t in enumerate(children(x)):
+                yield from _parts(f"function {quoted(function.name)}: {name}[{i}]", t)
+
+
+def _parts(name: str, x: Any) -> Any:
+    if isinstance(x, Tensor):
+        yield name, x
+    elif isinstance(x, SparseTensor):
+        yield f"{name} (values)", x.values
+        yield f"{name} (indices)", x.indices

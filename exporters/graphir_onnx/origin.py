@@ -19,9 +19,8 @@ _ORDERED = ("input", "output")
 
 def keep(carried: dict[str, Any], message: Message, encoded: Message, always: bool = False) -> dict[str, Any] | None:
     """`carried`, with the message as its origin where what graphs say of it encodes to other bytes. None where nothing is left to carry."""
-    data = message.SerializeToString()
-    if always or data != encoded.SerializeToString():
-        carried["origin"] = data
+    if always or message.SerializeToString() != encoded.SerializeToString():
+        carried["origin"] = message.SerializeToString()
     return carried or None
 
 

@@ -1,14 +1,16 @@
 """From ModelProto to Model. Every element is encoded back at once; where that gives other bytes, it keeps its origin."""
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
 
-from graphir.ir import Graph, Node, Operator, Value, Weight
+from graphir.ir import Graph, Operator, Value, Weight
 from graphir.model import Function, Model
 from graphir.ops import OPSETS, lookup
 from graphir.plugins import FormatError
@@ -99,7 +101,8 @@ class Reader:
         keys = [(domain_of(f.domain), f.name, f.overload) for f in proto.functions]
         self.functions = set(keys)
         if len(self.functions) < len(keys):
-            raise FormatError(f"function {quoted(next(k for k in keys if keys.count(k) > 1)[1])} is defined twice")
+            _, name, _ = next(k for k, n in Counter(keys).items() if n > 1)
+            raise FormatError(f"function {quoted(name)} is defined twice; expected other overloads")
         _check_recursion(dict(zip(keys, proto.functions)))
         opsets = decode_opsets(proto.opset_import) or {"": 1}  # files of IR version 2 and older do not say it
         graph = Graph(proto.graph.name)
@@ -186,7 +189,8 @@ class Reader:
         for i, t in enumerate(proto.initializer):
             yield t.name, decode_tensor(t, self.find, big.get(i), named=False)
         for s in proto.sparse_initializer:
-            yield s.values.name, decode_sparse(s, self.find)
+            name = s.values.name
+            yield name, decode_sparse(s, self.find, named=False)
 
     def _declared(self, infos: Iterable[Any]) -> dict[str, Type]:
         found = {v.name: self.types.decode(v.type) for v in infos if v.HasField("type")}
@@ -231,10 +235,11 @@ class Reader:
     def _node(self, proto: NodeProto, graph: Graph, scope: Scope, declared: dict[str, Type]) -> None:
         key = (proto.domain, proto.op_type, proto.overload)
         op = self.operators.get(key) or self._operator(key)
+        read = list(proto.input)
         try:
-            inputs = tuple([scope[name] for name in proto.input])
+            inputs = tuple([scope[name] for name in read])
         except KeyError:
-            name = next(n for n in proto.input if not _has(scope, n))
+            name = next(n for n in read if not _has(scope, n))
             raise FormatError(f"the input {quoted(name)} is not made before it; expected the name of a value of this graph or one around it") from None
         attributes = decode_attributes(op, proto.attribute, self._children(graph, scope)) if proto.attribute else {}
         names = list(proto.output)
@@ -247,8 +252,8 @@ class Reader:
                 scope[v.name] = v
                 v.declared = t
         carried = decode_notes(proto)
-        always = headers.adds_hidden_size(node)
-        node.carried = keep(carried, proto, headers.node(headers.parts_of(node), carried), always)
+        header = headers.node(headers.Parts(op, read, names, node.name, attributes), carried)
+        node.carried = keep(carried, proto, header, always=headers.adds_hidden_size(node))
 
     def _operator(self, key: tuple[str, str, str]) -> Operator:
         domain, name, overload = key
@@ -292,16 +297,11 @@ def _has(scope: Scope, name: str) -> bool:
 
 def _check_recursion(functions: dict[tuple[str, str, str], FunctionProto]) -> None:
     """Raises FormatError where a function calls itself, directly or by way of others."""
-    calls = {key: {c for c in _calls(f.node) if c in functions} for key, f in functions.items()}
-    free: set[tuple[str, str, str]] = set()
-    while True:
-        more = {key for key, called in calls.items() if key not in free and called <= free}
-        if not more:
-            break
-        free |= more
-    if len(free) < len(calls):
-        domain, name, _ = next(key for key in calls if key not in free)
-        raise FormatError(f"function {quoted('.'.join(filter(None, (domain, name))))} calls itself, or a function that does; expected no recursion")
+    try:
+        TopologicalSorter({key: {c for c in _calls(f.node) if c in functions} for key, f in functions.items()}).prepare()
+    except CycleError as e:
+        name = quoted(e.args[1][0][1])
+        raise FormatError(f"function {name} calls itself, or a function that does; expected no recursion") from None
 
 
 def _calls(nodes: Iterable[NodeProto]) -> Iterator[tuple[str, str, str]]:
@@ -314,4 +314,3 @@ def _calls(nodes: Iterable[NodeProto]) -> Iterator[tuple[str, str, str]]:
                 yield from _calls(g.node)
 
 
-__all__ = ["Node", "Reader", "Scope", "needs_upgrade", "parse", "read"]

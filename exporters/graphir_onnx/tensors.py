@@ -218,13 +218,13 @@ def _encode_data(proto: TensorProto, tensor: Tensor) -> None:
 # ---- sparse -------------------------------------------------------------------------------------------------------------------------
 
 
-def decode_sparse(proto: SparseTensorProto, find: FindData) -> SparseTensor:
+def decode_sparse(proto: SparseTensorProto, find: FindData, named: bool = True) -> SparseTensor:
     """The tensor in a SparseTensorProto, which is emptied of its values and indices. Its name is that of the values."""
     shape = tuple(proto.dims)
     if any(d < 0 for d in shape):
         raise FormatError(f"sparse tensor {quoted(proto.values.name)}: its dims are {list(shape)}; expected none below zero")
     has_indices = proto.HasField("indices")
-    values = decode_tensor(proto.values, find, named=False)
+    values = decode_tensor(proto.values, find, named=named)
     none = Tensor(np.dtype(np.int64), (0,), lambda: np.empty(0, np.int64))
     indices = decode_tensor(proto.indices, find) if has_indices else none
     _check_indices(proto, values, indices, shape)
@@ -248,7 +248,7 @@ def _check_indices(proto: SparseTensorProto, values: Tensor, indices: Tensor, sh
         raise FormatError(f"{where}: it has an index outside of its shape {list(shape)}")
 
 
-def encode_sparse(proto: SparseTensorProto, sparse: SparseTensor, place: Callable[[Tensor], Mapping[str, str] | None], name: str) -> None:
+def encode_sparse(proto: SparseTensorProto, sparse: SparseTensor, place: Callable[[Tensor], Mapping[str, str] | None], name: str | None) -> None:
     """Write a sparse tensor. place: says of a tensor where its data lies, if in another file."""
     carried = sparse.carried or {}
     before = SparseTensorProto(dims=sparse.shape)

@@ -3,17 +3,17 @@
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from ..plugins import FormatError
-from ..types import TensorType
 from . import data, plain
 
 HEADER_LIMIT = 100_000_000  # bytes; safetensors refuses more, too
+RANK_LIMIT = 64  # axes; NumPy has no more
 METADATA = "__metadata__"
 _LENGTH = struct.Struct("<Q")
 _ZEROS = "0" * 64
@@ -28,14 +28,14 @@ class Entry(NamedTuple):
     size: int
 
 
-class Block(NamedTuple):
+class Stored(NamedTuple):
     """A tensor to write: its safetensors type, its shape, its size in bytes, what its place is a multiple of, and the data piece by piece."""
 
     code: str
     shape: list[int]
     size: int
     alignment: int
-    chunks: Iterable[Any]
+    chunks: Callable[[], Iterable[Any]]
 
 
 class Container:
@@ -51,7 +51,9 @@ class Container:
             raise FormatError(f"{total} bytes; expected a header's length in the first 8")
         (length,) = _LENGTH.unpack(buffer[:8])
         if length > min(HEADER_LIMIT, total - 8):
-            raise FormatError(f"the header claims {length} bytes; expected at most {min(HEADER_LIMIT, total - 8)}: the file is cut off, or of another format")
+            raise FormatError(
+                f"the header claims {length} bytes; expected at most {min(HEADER_LIMIT, total - 8)}: the file is cut off, or of another format"
+            )
         self.header = bytes(buffer[8 : 8 + length])
         if self.header[:1] != b"{":
             raise FormatError("the header does not begin with {: the file is of another format")
@@ -67,20 +69,24 @@ class Container:
         before = "the header"
         for key, e in sorted(self.entries.items(), key=lambda item: (item[1].offset, item[1].size)):
             if e.offset != at:
-                raise FormatError(f"tensor {key!r}: its data begins {abs(e.offset - at)} bytes {'behind' if e.offset > at else 'before'} the end of {before}")
+                raise FormatError(
+                    f"tensor {key!r}: its data begins {abs(e.offset - at)} bytes {'behind' if e.offset > at else 'before'} the end of {before}"
+                )
             at, before = e.offset + e.size, f"{key!r}"
         if at != total:
-            raise FormatError(f"the tensors end at byte {at}, but the file at byte {total}: it is {'cut off' if at > total else 'too long'}")
+            raise FormatError(
+                f"the tensors end at byte {at}, but the file at byte {total}: it is {'cut off' if at > total else 'too long'}"
+            )
 
     def view(self, key: str) -> memoryview:
         """The bytes of a tensor."""
         e = self.entries[key]
         return memoryview(self.buffer)[e.offset : e.offset + e.size]
 
-    def array(self, key: str, type_: TensorType) -> np.ndarray:
-        """A tensor as an array of `type_`, see data.read."""
+    def array(self, key: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+        """A tensor as an array, see data.read."""
         e = self.entries[key]
-        return data.read(self.buffer, e.offset, e.size, type_)
+        return data.read(self.buffer, e.offset, e.size, dtype, shape)
 
     def check_header(self, name: str) -> None:
         """Compare the header with its checksum, which stands in the metadata under `name`. Raises FormatError where they differ."""
@@ -91,7 +97,7 @@ class Container:
             raise FormatError("the header does not match its checksum: the file is damaged")
 
 
-def write(file: BinaryIO, tensors: Mapping[str, Block], metadata: Mapping[str, str], checksum: str) -> None:
+def write(file: BinaryIO, tensors: Mapping[str, Stored], metadata: Mapping[str, str], checksum: str) -> None:
     """Write a safetensors file. The order is that of `tensors`, those of greater alignment first; the header's checksum goes into the metadata as `checksum`.
 
     Raises FormatError where the header would be longer than safetensors allows.
@@ -113,9 +119,9 @@ def write(file: BinaryIO, tensors: Mapping[str, Block], metadata: Mapping[str, s
         _copy(file, key, t)
 
 
-def _copy(file: BinaryIO, key: str, tensor: Block) -> None:
+def _copy(file: BinaryIO, key: str, tensor: Stored) -> None:
     written = 0
-    for chunk in tensor.chunks:
+    for chunk in tensor.chunks():
         file.write(chunk)
         written += len(chunk)
     if written != tensor.size:
@@ -135,13 +141,10 @@ def _entry(key: str, x: Any, start: int) -> Entry:
         raise FormatError(f"{where}dtype is {code!r:.40}; expected one of {', '.join(data.CODES)}")
     if not all(isinstance(part, list) and all(type(i) is int and i >= 0 for i in part) for part in (shape, offsets)) or len(offsets) != 2:
         raise FormatError(f"{where}shape and data_offsets are {shape!r:.60} and {offsets!r:.60}; expected lists of sizes, and two offsets")
+    if len(shape) > RANK_LIMIT:
+        raise FormatError(f"{where}the shape has {len(shape)} axes; expected at most {RANK_LIMIT}")
     begin, end = offsets
     bits = prod(shape) * data.CODES[code]
-    if bits % 8 or end - begin != bits // 8:
-        raise FormatError(f"{where}data_offsets span {end - begin} bytes; expected {bits / 8:g} for {code} of shape {shape!r:.60}")
+    if (end - begin) * 8 != bits:
+        raise FormatError(f"{where}data_offsets span {end - begin} bytes; expected {-(-bits // 8)} for {code} of shape {shape!r:.60}")
     return Entry(code, shape, start + begin, end - begin)
-
-
-def iterate(view: memoryview, step: int = 1 << 24) -> Iterator[memoryview]:
-    """A view in pieces."""
-    return (view[i : i + step] for i in range(0, len(view), step))

@@ -7,7 +7,7 @@ complex128 as it is, and strings as a JSON list. Safetensors has F4, F6_E2M3 and
 import hashlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from ..dtypes import BITS, DTYPES, NAMES, STRING, nbytes, pack, unpack
 from ..plugins import FormatError
 from ..tensors import Tensor
-from ..types import TensorType
 from . import plain
 
 CODES: dict[str, int] = {  # the types of safetensors -> bits
@@ -38,9 +37,9 @@ def code_of(dtype: np.dtype) -> str:
     return _CODE.get(dtype, "U8")
 
 
-def stored_shape(type_: TensorType, size: int) -> list[Any]:
-    """The shape under which a tensor of this type is stored in `size` bytes."""
-    return list(type_.shape or ()) if type_.dtype in _CODE else [size]
+def stored_shape(dtype: np.dtype, shape: Sequence[int], size: int) -> list[int]:
+    """The shape under which a tensor is stored in `size` bytes."""
+    return list(shape) if dtype in _CODE else [size]
 
 
 def alignment(dtype: np.dtype) -> int:
@@ -61,10 +60,10 @@ def chunks(tensor: Tensor) -> Iterator[bytes | memoryview]:
     elif BITS[tensor.dtype] < 6:
         flat = array.reshape(-1)
         for i in range(0, flat.size, _CHUNK):
-            yield memoryview(pack(flat[i : i + _CHUNK]))
+            yield pack(flat[i : i + _CHUNK]).data
     elif array.size:
         flat = np.ascontiguousarray(array).reshape(-1)
-        yield memoryview((flat.byteswap() if sys.byteorder == "big" else flat).view(np.uint8))
+        yield (flat.byteswap() if sys.byteorder == "big" else flat).view(np.uint8).data
 
 
 def sha256(tensor: Tensor) -> str:
@@ -75,20 +74,19 @@ def sha256(tensor: Tensor) -> str:
     return digest.hexdigest()
 
 
-def read(buffer: Any, offset: int, size: int, type_: TensorType) -> np.ndarray:
+def read(buffer: Any, offset: int, size: int, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """The tensor whose data lies in `buffer`: a view of it where its numbers take whole bytes. Raises FormatError where the data is not of its type."""
-    dtype, shape = type_.dtype, tuple(type_.shape or ())
     elements = math.prod(shape)
     try:
         if dtype == STRING:
             return _strings(bytes(memoryview(buffer)[offset : offset + size]), shape, elements)
         if size != nbytes(dtype, elements):
-            raise FormatError(f"{size} bytes of data; expected {nbytes(dtype, elements)} for {type_}")
+            raise FormatError(f"{size} bytes of data; expected {nbytes(dtype, elements)} for {NAMES[dtype]}{list(shape)}")
         if BITS[dtype] < 6:
             return unpack(np.ndarray((size,), np.uint8, buffer, offset), dtype, elements).reshape(shape)
         array = np.ndarray(shape, dtype, buffer, offset)
     except (ValueError, OverflowError) as e:
-        raise e if isinstance(e, FormatError) else FormatError(f"no array can be {type_}: {e}") from None
+        raise e if isinstance(e, FormatError) else FormatError(f"no array can be {NAMES[dtype]}{list(shape)}: {e}") from None
     largest = _LARGEST.get(dtype)
     if largest and array.size and array.view(np.uint8).max() > largest:
         raise FormatError(f"a byte holds {array.view(np.uint8).max()}; expected at most {largest} for {NAMES[dtype]}")

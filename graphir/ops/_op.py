@@ -52,6 +52,7 @@ class AttributeSpec(NamedTuple):
     kind: str
     required: bool
     default: Any
+    exact: type | None  # values of this class need no conversion
 
 
 class Op(Operator, Generic[P, R]):
@@ -74,7 +75,12 @@ class Op(Operator, Generic[P, R]):
         self.decomposition: Callable[..., Any] | None = None
         self.own_kernel: Callable[..., Any] | None = None
         self._read_signature(inspect.signature(rule))
-        self._plain = len(self.inputs) if not (self.takes_graph or self.counts_outputs or any(i.variadic for i in self.inputs)) else -1
+        self._one = self.outputs == "one"
+        self._direct = not (self.counts_outputs or self.is_composite or self.takes_graph)
+        self.may_have_bodies = any(a.kind in ("graph", "graphs") for a in self.attributes.values())
+        quick = not (self.takes_graph or self.counts_outputs or self.may_have_bodies or any(i.variadic for i in self.inputs))
+        self._least = sum(not i.optional for i in self.inputs) if quick else 1
+        self._most = len(self.inputs) if quick else 0
 
     def _read_signature(self, signature: inspect.Signature) -> None:
         self.inputs: list[Input] = []
@@ -87,7 +93,9 @@ class Op(Operator, Generic[P, R]):
                 self.counts_outputs = True
             elif p.kind is p.KEYWORD_ONLY:
                 required = p.default is p.empty
-                self.attributes[p.name] = AttributeSpec(p.name, _attribute_kind(p.annotation), required, None if required else p.default)
+                kind = _attribute_kind(p.annotation)
+                exact = {"int": int, "str": str}.get(kind)
+                self.attributes[p.name] = AttributeSpec(p.name, kind, required, None if required else p.default, exact)
             else:
                 self.inputs.append(Input(p.name, p.default is None, p.kind is p.VAR_POSITIONAL, *_mark(p.annotation)))
         self.defaults = {a.name: a.default for a in self.attributes.values() if not a.required}
@@ -102,9 +110,9 @@ class Op(Operator, Generic[P, R]):
         for i, x in enumerate(self.inputs):
             if x.var in self.types:
                 checks.setdefault(x.var, []).append(i)
-        self._checks = [(var, self.types[var], at) for var, at in checks.items()]
+        self._checks = [(var, self.types[var], at, self.inputs[at[-1]].variadic) for var, at in checks.items()]
         operands = [(x, i) for i, x in enumerate(self.inputs) if x.var not in self.types]
-        self._checks += [(x.name, _OPERANDS[x.number], [i]) for x, i in operands if x.number is not None]
+        self._checks += [(x.name, _OPERANDS[x.number], [i], False) for x, i in operands if x.number is not None]
 
     # ---- declaring ------------------------------------------------------------------------------------------------------------------
 
@@ -129,6 +137,9 @@ class Op(Operator, Generic[P, R]):
         """The types of the outputs. Raises RuleError, naming the op and the types that it was given."""
         try:
             self._check_types(inputs)
+            if self._direct:
+                types = self.rule(*inputs, **attributes)  # pyright: ignore[reportCallIssue]
+                return [types] if self._one else list(types)
             return self._infer(inputs, attributes, outputs)
         except UnknownRank:
             return self._infer_by_trial(inputs, attributes, outputs)
@@ -143,13 +154,13 @@ class Op(Operator, Generic[P, R]):
             return self._infer_by_body(inputs, attributes)
         given = (None, *inputs) if self.takes_graph else inputs
         types = self.rule(*given, **attributes)  # pyright: ignore[reportCallIssue]
-        return [types] if self.outputs == "one" else list(types)
+        return [types] if self._one else list(types)
 
     def _infer_by_body(self, inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type | None]:
         scratch = Graph("scratch")
         stand_ins = [v and scratch.input(f"i{i}", v.type) for i, v in enumerate(inputs)]
         made = self.rule(*(([scratch] if self.takes_graph else []) + stand_ins), **attributes)  # pyright: ignore[reportCallIssue]
-        return [made.type] if self.outputs == "one" else [v and v.type for v in made]
+        return [made.type] if self._one else [v and v.type for v in made]
 
     def _infer_by_trial(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
         """No rule sees an unknown rank: try ranks 0 to 5 in its place and keep what does not hang on it."""
@@ -165,38 +176,53 @@ class Op(Operator, Generic[P, R]):
         return [_common(types) for types in zip(*found)]
 
     def _check_types(self, inputs: Sequence[Value | None]) -> None:
-        for var, allowed, at in self._checks:
+        count = len(inputs)
+        for var, allowed, at, variadic in self._checks:
             first = None
-            places = at if at[-1] != len(self.inputs) - 1 or not self.inputs[-1].variadic else [*at[:-1], *range(at[-1], len(inputs))]
-            for i in places:
-                v = inputs[i] if i < len(inputs) else None
+            for i in (*at, *range(at[-1] + 1, count)) if variadic else at:
+                if i >= count:
+                    break
+                v = inputs[i]
                 if v is None or v.type.__class__ is not TensorType:
                     continue
+                dtype = v.type.dtype
                 if first is None:
-                    first = v.type.dtype
-                    if first not in allowed:
+                    first = dtype
+                    if dtype not in allowed:
                         name = self.inputs[min(i, len(self.inputs) - 1)].name
-                        raise RuleError(f"{name} is {NAMES[first]}; expected one of {', '.join(sorted(NAMES[d] for d in allowed))}")
-                elif v.type.dtype is not first and v.type.dtype != first:
-                    raise RuleError(f"its inputs of type {var} are {NAMES[first]} and {NAMES[v.type.dtype]}; expected one dtype")
+                        raise RuleError(f"{name} is {NAMES[dtype]}; expected one of {', '.join(sorted(NAMES[d] for d in allowed))}")
+                elif dtype is not first and dtype != first:
+                    raise RuleError(f"its inputs of type {var} are {NAMES[first]} and {NAMES[dtype]}; expected one dtype")
 
     # ---- calling --------------------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if kwargs or len(args) != self._plain:
+        """Add a node where its inputs live, and return its outputs. What is odd (inputs by name, bodies, several graphs) is left to `_slowly`."""
+        if not self._least <= len(args) <= self._most:
             return self._slowly(args, kwargs)
-        graph = None
+        graph, numbers = None, False
         for x in args:
-            if x.__class__ is not Value and x.__class__ is not Weight:
-                return self._slowly(args, kwargs)
-            if graph is None:
-                graph = x.graph  # pyright: ignore[reportAttributeAccessIssue]
-            elif x.graph is not graph:  # pyright: ignore[reportAttributeAccessIssue]
-                return self._slowly(args, kwargs)
+            if x.__class__ is Value or x.__class__ is Weight:
+                if graph is None:
+                    graph = x.graph  # pyright: ignore[reportAttributeAccessIssue]
+                elif x.graph is not graph:  # pyright: ignore[reportAttributeAccessIssue]
+                    return self._slowly(args, kwargs)
+            else:
+                numbers = True
         if graph is None or graph.root._entered or graph.root.needs_upgrade:
             return self._slowly(args, kwargs)
-        node = graph.append(self, args, {}, self.infer(args, {}))  # pyright: ignore[reportArgumentType]
-        return node.outputs[0] if self.outputs == "one" else tuple(node.outputs)  # pyright: ignore[reportReturnType]
+        attributes: dict[str, Any] = {}
+        for name, x in kwargs.items():
+            spec = self.attributes.get(name)
+            if spec is None:
+                return self._slowly(args, kwargs)
+            if x is not None:
+                attributes[name] = x if x.__class__ is spec.exact else normalized(self, name, x)
+        if self._required and not all(name in attributes for name in self._required):
+            return self._slowly(args, kwargs)
+        inputs = self._constants(graph, args) if numbers else args
+        node = graph.append(self, inputs, attributes, self.infer(inputs, attributes))  # pyright: ignore[reportArgumentType]
+        return node.outputs[0] if self._one else tuple(node.outputs)  # pyright: ignore[reportReturnType]
 
     def _slowly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> R:
         args = list(args)
@@ -211,11 +237,9 @@ class Op(Operator, Generic[P, R]):
                 f"{self.name}: the graph holds nodes of older opsets; raise it with graphir.passes.upgrade before building on it"
             )
         values = self._constants(graph, inputs)
-        while values and values[-1] is None:
-            values.pop()
-        node = graph.append(self, tuple(values), attributes, self.infer(values, attributes, outputs))
+        node = graph.append(self, values, attributes, self.infer(values, attributes, outputs))
         node.outputs = [v if v is not None and v.type is not None else None for v in node.outputs]
-        return node.outputs[0] if self.outputs == "one" else tuple(node.outputs)  # pyright: ignore[reportReturnType]
+        return node.outputs[0] if self._one else tuple(node.outputs)  # pyright: ignore[reportReturnType]
 
     def _sort_arguments(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Attribute], int | None]:
         variadic = bool(self.inputs) and self.inputs[-1].variadic
@@ -242,33 +266,35 @@ class Op(Operator, Generic[P, R]):
             raise TypeError(f"{self.name}: attribute {missing[0]} is missing")
         return args, attributes, outputs
 
-    def _constants(self, graph: Graph, inputs: Sequence[Any]) -> list[Value | None]:
-        """The inputs, with a constant in place of each number, list and array."""
-        found: list[Value | None] = []
+    def _constants(self, graph: Graph, inputs: Sequence[Any]) -> tuple[Value | None, ...]:
+        """The inputs, with a constant in place of each number, list and array; what is left out at the end is dropped."""
+        found = list(inputs)
         for i, x in enumerate(inputs):
-            if x is None or isinstance(x, Value):
-                found.append(x)
-                continue
-            spec = self.inputs[min(i, len(self.inputs) - 1)]
-            if isinstance(x, np.ndarray | np.generic | Tensor):
-                found.append(graph.root.weight(graph.fresh(spec.name), x))
-                continue
-            many = isinstance(x, list | tuple)
-            dtype = spec.number
-            if dtype is None:
-                like = [
-                    v
-                    for s, v in zip(self.inputs, inputs)
-                    if isinstance(v, Value) and s.number is None and (s.var == spec.var or spec.var is None)
-                ]
-                like += [v for v in inputs[len(self.inputs) :] if isinstance(v, Value)]
-                if not like:
-                    raise TypeError(f"{self.name}: {spec.name} is {x!r}, and no other input says of which dtype")
-                dtype = like[0].dtype
-            for number in x if many else (x,):
-                _check_fits(self, spec.name, number, dtype)
-            found.append(graph.number(x, dtype, many))
-        return found
+            if x is not None and not isinstance(x, Value):
+                found[i] = self._constant(graph, self.inputs[min(i, len(self.inputs) - 1)], x, inputs)
+        while found and found[-1] is None:
+            found.pop()
+        return tuple(found)
+
+    def _constant(self, graph: Graph, spec: Input, x: Any, inputs: Sequence[Any]) -> Value:
+        if isinstance(x, np.ndarray | np.generic | Tensor):
+            return graph.root.weight(graph.fresh(spec.name), x)
+        dtype = spec.number or self._neighbour(spec, inputs)
+        if dtype is None:
+            raise TypeError(f"{self.name}: {spec.name} is {x!r}, and no other input says of which dtype")
+        try:
+            return graph.number(x, dtype)
+        except TypeError as e:
+            raise TypeError(f"{self.name}: {spec.name} is {e}") from None
+
+    def _neighbour(self, spec: Input, inputs: Sequence[Any]) -> np.dtype | None:
+        """The dtype of the first value among the inputs of the same type variable; a plain input takes any."""
+        last = len(self.inputs) - 1
+        for i, v in enumerate(inputs):
+            other = self.inputs[i if i < last else last]
+            if isinstance(v, Value) and other.number is None and (spec.var is None or other.var == spec.var):
+                return v.dtype
+        return None
 
     def __repr__(self) -> str:
         return f"<op {self.name}-{self.since}>"
@@ -367,14 +393,6 @@ _NORMALIZE: dict[str, Callable[[Any], Any]] = {
     "type": _is(Type),
 }
 
-
-def _check_fits(op_: Op[..., Any], name: str, x: Any, dtype: np.dtype) -> None:
-    """A number that the dtype cannot hold is an error: 0.5 beside int64, True beside float32, 300 beside uint8."""
-    fits = isinstance(x, bool) if dtype == BOOL else isinstance(x, int | float) and not isinstance(x, bool)
-    if fits and dtype in INTEGERS:
-        fits = isinstance(x, int) and (dtype.itemsize == 8 or int(np.asarray(x).astype(dtype)) == x)
-    if not fits:
-        raise TypeError(f"{op_.name}: {name} is {x!r}, which {NAMES[dtype]} cannot hold")
 
 
 def _with_rank(v: Value | None, rank: int) -> Value | None:

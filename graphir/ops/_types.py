@@ -62,7 +62,12 @@ def _broadcast_two(a: Shape, b: Shape) -> Shape:
 
 def fits(shape: Shape, onto: Shape) -> bool:
     """Whether `shape` may broadcast to `onto`, that one staying as it is. False only where it surely does not."""
-    return len(shape) <= len(onto) and not any(isinstance(a, int) and isinstance(b, int) and a not in (1, b) for a, b in zip(shape[::-1], onto[::-1]))
+    if len(shape) > len(onto):
+        return False
+    for a, b in zip(shape[::-1], onto[::-1]):
+        if a.__class__ is int and a != 1 and b.__class__ is int and a != b:
+            return False
+    return True
 
 
 def axis_of(axis: int, rank: int, name: str = "axis", beyond: int = 0) -> int:
@@ -168,8 +173,10 @@ def join(a: Type | None, b: Type | None, dim: Callable[[Dim, Dim], Dim]) -> Type
             return TensorType(a.dtype)
         alike = a.known is not None and a.known == b.known and all(not isinstance(k, Expr) or dim(k, k) == k for k in a.known)
         return TensorType(a.dtype, [dim(x, y) for x, y in zip(a.shape, b.shape)], a.known if alike else None)
-    if isinstance(a, SequenceType | OptionalType) and type(a) is type(b):
-        return type(a)(join(a.element, b.element, dim))  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(a, OptionalType) or isinstance(b, OptionalType):  # what is there is as good as what may be
+        return OptionalType(join(*(t.element if isinstance(t, OptionalType) else t for t in (a, b)), dim))
+    if isinstance(a, SequenceType) and isinstance(b, SequenceType):
+        return SequenceType(join(a.element, b.element, dim))
     if a == b:
         return a
     raise RuleError(f"{a} and {b} meet in one value; expected one type of value and one dtype")

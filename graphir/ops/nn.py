@@ -8,8 +8,8 @@ from ..types import TensorType
 from ._op import Op, RuleError, T, op
 from ._types import FLOAT, dtypes
 
-
 Ints = Sequence[int] | None
+Size = Any  # a Dim in a type rule, an int in a kernel
 
 
 class Window(NamedTuple):
@@ -18,16 +18,16 @@ class Window(NamedTuple):
     begin, end: the padding on either side. A transposed convolution goes the other way: its `out` is what the window slides over.
     """
 
-    size: Dim
-    taps: Dim
+    size: Size
+    taps: Size
     stride: int
     dilation: int
-    begin: Dim
-    end: Dim
-    out: Dim
+    begin: Size
+    end: Size
+    out: Size
 
     @property
-    def reach(self) -> Dim:
+    def reach(self) -> Size:
         """How far the window spans."""
         return (self.taps - 1) * self.dilation + 1
 

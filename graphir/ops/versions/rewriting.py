@@ -48,11 +48,11 @@ def _declare(table: dict[tuple[str, int], Change], version: int, names: tuple[st
 def make(name: str, *inputs: Value | None, outputs: int = 1, **attributes: Any) -> Any:
     """Build a node of the declared operator `name` and return its outputs, one or a tuple.
 
-    Where an input's type is unknown, so are those of the outputs: no type rule is asked.
+    Where an input's type is unknown, or an attribute is one of the enclosing function, the outputs' types are unknown: no type rule is asked.
     """
     op = ops.lookup("", name)
     given = [v for v in inputs if v is not None]
-    if isinstance(op, ops.Op) and all(v.type is not None for v in given):
+    if isinstance(op, ops.Op) and all(v.type is not None for v in given) and not any(isinstance(x, Ref) for x in attributes.values()):
         if op.counts_outputs:
             attributes["outputs"] = outputs
         return op(*inputs, **attributes)
@@ -64,7 +64,7 @@ def make(name: str, *inputs: Value | None, outputs: int = 1, **attributes: Any) 
 
 def ints(graph: Graph, numbers: Any) -> Value:
     """The constant int64 vector of these numbers."""
-    return graph.number(tuple(int(i) for i in numbers), INT64, True)
+    return graph.number([int(i) for i in numbers], INT64)
 
 
 def scalar(graph: Graph, number: float | bool, dtype: np.dtype | None = None) -> Value:

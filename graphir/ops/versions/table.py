@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 #   11n          the attributes axis and axes may be negative
 #   14+layout    new: an attribute; `+@3` an input, `+#1` an output; `?2` input 2 may be left out
 #   6-is_test    gone: an attribute that does not change what is computed
-#   4~axis=1     another default: before this version it was what is given here; nothing given: there was none
+#   4~axis=1     another default: before this version it was what is given here; nothing given: there was none. For a new attribute: what was meant
 #   13!          said otherwise: a function in this package raises a node over the step
 # A function may stand behind any other step too: one that lowers a node over it, or refuses to where the older version cannot say it.
 ROWS = """
@@ -131,7 +131,7 @@ NegativeLogLikelihoodLoss                           : 12 13 22t
 NonMaxSuppression                                   : 10 11
 QuantizeLinear                                      : 10 13+axis 19+saturate 21+block_size,output_dtype 23+precision 24t 25t 28t
 Resize                                              : 10 11! 13! 18+antialias,axes,keep_aspect_ratio_policy 19
-RoiAlign                                            : 10 16~coordinate_transformation_mode=output_half_pixel 22t
+RoiAlign                                            : 10 16+coordinate_transformation_mode~coordinate_transformation_mode=output_half_pixel 22t
 SoftmaxCrossEntropyLoss                             : 12 13t
 Upsample                                            : 1 7! 9! 10!
 

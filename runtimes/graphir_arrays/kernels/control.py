@@ -13,7 +13,7 @@ def if_(xp, cond, *, then_branch, else_branch):
 
 
 @view
-def loop(xp, m, cond, *v_initial, body):
+def loop(xp, m=None, cond=None, *v_initial, body):
     limit, conditional = None if m is None else m.item(), cond is not None
     go = xp.asarray(True) if cond is None else cond
     state, count = list(v_initial), len(v_initial)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphir.ops.nn import Window, transposed_windows, windows
-from graphir.types import TensorType
 
 from ..kernel import Bound, Site, prepared
 from ..precision import computing, widened, written
@@ -48,7 +47,7 @@ def convolution(xp: Any, x: Any, w: Any, attributes: dict[str, Any], constant: A
         y = out if out is not None and out.dtype == dtype else xp.empty(shape, dtype)
         rows = y.reshape(shape[0], group, shape[1] // group, math.prod(shape[2:]))
         columns = _columns(xp, _padded(xp, x, slides, dtype), slides, group)
-        by = filters if filters is not None else laid_out(w)
+        by = laid_out(w) if filters is None else filters
         bias = None if b is None else widened(b).reshape(group, -1, 1)
         for images, places, flat in blocks:
             part = columns[(images, *(slice(None),) * (2 + len(slides)), places)]
@@ -104,12 +103,14 @@ def _columns(xp: Any, x: Any, slides: list[Window], group: int) -> Any:
 def conv_transpose(site: Site) -> Bound:
     """One matrix product makes what each place adds, for every tap; a pass a tap adds it up."""
     xp, a = site.xp, site.attributes
-    x, w = site.inputs[:2]
-    assert isinstance(x, TensorType) and isinstance(w, TensorType)
+    x: Any = site.inputs[0]
+    w: Any = site.inputs[1]
     group, dtype = a["group"], computing(x.dtype)
-    sizes, kernel = x.shape[2:], w.shape[2:]  # pyright: ignore[reportOptionalSubscript]
-    slides = transposed_windows(sizes, kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], a["output_padding"], a["output_shape"])
-    shape = (x.shape[0], w.shape[1] * group, *(s.out for s in slides))  # pyright: ignore[reportOptionalSubscript]
+    sizes, kernel = x.shape[2:], w.shape[2:]
+    slides = transposed_windows(
+        sizes, kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], a["output_padding"], a["output_shape"]
+    )
+    shape = (x.shape[0], w.shape[1] * group, *(s.out for s in slides))
     steps = [(t, *zip(*at)) for t, at in _taps([spans(s, s.size, s.out) for s in slides])]
 
     def laid_out(w: Any) -> Any:
@@ -121,7 +122,7 @@ def conv_transpose(site: Site) -> Bound:
         y = out if out is not None and out.dtype == dtype else xp.empty(shape, dtype)
         y[...] = 0 if b is None else widened(b).reshape(-1, *(1 for _ in kernel))
         flat = widened(x).reshape(x.shape[0], group, x.shape[1] // group, math.prod(sizes))
-        parts = xp.matmul(filters if filters is not None else laid_out(w), flat).reshape(*shape[:2], *kernel, *sizes)
+        parts = xp.matmul(laid_out(w) if filters is None else filters, flat).reshape(*shape[:2], *kernel, *sizes)
         for tap, places, targets in steps:
             y[(..., *targets)] += parts[(slice(None), slice(None), *tap, *places)]
         return written(y, x.dtype, out)
@@ -175,6 +176,11 @@ def slide(xp: Any, x: Any, axis: int, window: Window, taps: list[Span | None], c
 # ---- pools ----------------------------------------------------------------------------------------------------------------------------
 
 
+def _dtype(site: Site) -> Any:
+    x: Any = site.inputs[0]
+    return x.dtype
+
+
 def _slides(site: Site) -> list[Slide]:
     """The windows of a pool, each with its spans."""
     return [(w, spans(w, w.out, w.size)) for w in _windows(site.inputs[0], site.attributes["kernel_shape"], site.attributes)]
@@ -192,7 +198,7 @@ def max_pool(site: Site) -> Callable[..., Any]:
     """The maximum axis by axis, with the positions only where they are read."""
     xp, a = site.xp, site.attributes
     slides = _slides(site)
-    lowest = _lowest(xp, site.inputs[0].dtype)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    lowest = _lowest(xp, _dtype(site))
     indexed = len(site.outputs) > 1 and site.outputs[1] is not None
 
     def run(x: Any) -> tuple[Any, Any]:
@@ -214,7 +220,9 @@ def _max_with_indices(xp: Any, x: Any, slides: list[Slide], lowest: Any, storage
     count = math.prod(sizes)
     at = xp.arange(count).reshape(sizes[::-1]).T if storage_order else xp.arange(count).reshape(sizes)
     y, at = x, xp.broadcast_to(at, x.shape)
-    for axis, (window, taps) in reversed(list(enumerate(slides, 2))):  # the last axis first, and taps from the last: of equals the first in memory stays
+    for axis, (window, taps) in reversed(
+        list(enumerate(slides, 2))
+    ):  # the last axis first, and taps from the last: of equals the first in memory stays
         shape = (*y.shape[:axis], window.out, *y.shape[axis + 1 :])
         best, best_at = xp.full(shape, lowest, x.dtype), xp.zeros(shape, xp.int64)
         lead = (slice(None),) * axis
@@ -233,7 +241,7 @@ def average_pool(site: Site) -> Callable[..., Any]:
     """Sums axis by axis, divided by how much each window covers, which is told once."""
     xp, a = site.xp, site.attributes
     slides = _slides(site)
-    dtype = computing(site.inputs[0].dtype)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    dtype = computing(_dtype(site))
     covered = xp.ones((1,) * len(slides), dtype)
     for i, (window, _) in enumerate(slides):
         covered = covered * _covered(xp, window, a["count_include_pad"]).astype(dtype).reshape(-1, *(1 for _ in slides[i + 1 :]))

@@ -13,17 +13,17 @@ Activation = Callable[[Any], Any]
 Cell = Callable[[Any, list[Any], Any], list[Any]]
 
 
-def lstm(xp, x, w, r, b, sequence_lens, initial_h, initial_c, p, *, input_forget, **attributes):
+def lstm(xp, x, w, r, b=None, sequence_lens=None, initial_h=None, initial_c=None, p=None, *, input_forget, **attributes):
     make = partial(_lstm_cell, coupled=input_forget)
     return _unroll(xp, x, w, r, b, p, sequence_lens, [initial_h, initial_c], make, 3, **attributes)
 
 
-def gru(xp, x, w, r, b, sequence_lens, initial_h, *, linear_before_reset, **attributes):
+def gru(xp, x, w, r, b=None, sequence_lens=None, initial_h=None, *, linear_before_reset, **attributes):
     make = partial(_gru_cell, linear=linear_before_reset)
     return _unroll(xp, x, w, r, b, None, sequence_lens, [initial_h], make, 2, **attributes)
 
 
-def rnn(xp, x, w, r, b, sequence_lens, initial_h, **attributes):
+def rnn(xp, x, w, r, b=None, sequence_lens=None, initial_h=None, **attributes):
     return _unroll(xp, x, w, r, b, None, sequence_lens, [initial_h], _rnn_cell, 1, **attributes)
 
 
@@ -199,15 +199,24 @@ def _activations(xp, names, alphas, betas) -> Iterator[Activation]:
         alpha, beta, function = row
         alpha = alpha if alpha is None else next(alpha_values, alpha)
         beta = beta if beta is None else next(beta_values, beta)
-        yield lambda x, f=function, a=alpha, b=beta: _returned(x, f(xp, x, a, b))
+        yield _activation(xp, function, alpha, beta)
+
+
+def _activation(xp, function, alpha, beta) -> Activation:
+    def apply(x):
+        function(xp, x, alpha, beta)
+        return x
+
+    return apply
 
 
 def _clipped(xp, functions: Iterable[Activation], clip: float | None) -> list[Activation]:
     """The functions of one cell, on clipped operands; but an LSTM's third takes the cell itself, which ONNX Runtime does not clip."""
     if clip is None:
         return list(functions)
-    return [f if k == 2 else lambda x, f=f: f(xp.clip(x, -clip, clip, out=x)) for k, f in enumerate(functions)]
+    low, high = -clip, clip
 
+    def clipped(f: Activation) -> Activation:
+        return lambda x: f(xp.clip(x, low, high, out=x))
 
-def _returned(x: Any, _: Any) -> Any:
-    return x
+    return [f if k == 2 else clipped(f) for k, f in enumerate(functions)]

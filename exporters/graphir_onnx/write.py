@@ -1,0 +1,140 @@
+"""From Model to ModelProto: each element's header, laid over its origin where it has one, then its children."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TrainingInfoProto
+
+from graphir.ir import Graph, Node
+from graphir.model import Function, Model
+from graphir.plugins import FormatError
+from graphir.tensors import SparseTensor, Tensor
+
+from . import headers
+from .attributes import CHILDREN, children
+from .elements import TypeCodec, quoted
+from .origin import overwrite
+from .tensors import encode_sparse, encode_tensor
+
+Place = Callable[[Tensor], Mapping[str, str] | None]
+
+
+def write(model: Model, opsets: Mapping[str, int], ir_version: int | None, place: Place) -> ModelProto:
+    """The message of a model whose nodes stand in these opsets. place: says of a tensor where its data lies, if in another file.
+
+    ir_version: None leaves it as the model's file had it. Raises FormatError for what ONNX cannot say.
+    """
+    if model.updates:
+        raise FormatError("the model updates its weights when it runs, which a plain ONNX graph cannot say; clear `updates` to export the graph")
+    try:
+        return Writer(place).model(model, opsets, ir_version)
+    except RecursionError:
+        raise FormatError("the graphs are nested too deep for an ONNX file") from None
+
+
+class Writer:
+    """Writes one model."""
+
+    def __init__(self, place: Place):
+        self.place = place
+        self.types = TypeCodec()
+
+    def model(self, model: Model, opsets: Mapping[str, int], ir_version: int | None) -> ModelProto:
+        """The whole model."""
+        carried = dict(model.carried or {})
+        if ir_version is not None:
+            carried["ir_version"] = ir_version
+        header = headers.model(opsets, model.metadata, carried)
+        proto = header
+        if "origin" in carried:
+            proto = ModelProto.FromString(carried["origin"])
+            overwrite(proto, headers.model_before(ModelProto.FromString(carried["origin"])), header)
+        self.graph(proto.graph, model.graph)
+        for f in model.functions.values():
+            self.function(proto.functions.add(), f)
+        for said in model.training:
+            proto.training_info.append(TrainingInfoProto.FromString(said["origin"]))
+        return proto
+
+    def function(self, proto: FunctionProto, function: Function) -> None:
+        """Fill the message of a function."""
+        carried, graph = function.carried or {}, function.graph
+        if graph.weights:
+            name = next(iter(graph.weights))
+            raise FormatError(f"function {quoted(function.name)} has the weight {quoted(name)}; ONNX functions have Constant nodes in place of them")
+        header = headers.function(function, carried, self.types)
+        if "origin" in carried:
+            proto.ParseFromString(carried["origin"])
+            unbound = carried.get("unbound", ())
+            overwrite(proto, headers.function_before(proto, unbound, self.types), header)
+            _remove(proto.value_info, headers.stale(proto, graph, unbound))
+        else:
+            proto.CopyFrom(header)
+        self._children(proto.attribute_proto, function.attributes)
+        for node in graph.nodes:
+            self.node(proto.node.add(), node)
+
+    def graph(self, proto: GraphProto, graph: Graph) -> None:
+        """Fill the message of a graph."""
+        carried = graph.carried or {}
+        if "origin" in carried:
+            proto.ParseFromString(carried["origin"])
+            unbound = carried.get("unbound", ())
+            header = headers.graph(graph, carried, self.types, headers.untyped(proto, self.types))
+            overwrite(proto, headers.graph_before(proto, unbound, self.types), header)
+            _remove(proto.value_info, headers.stale(proto, graph, unbound))
+        else:
+            proto.CopyFrom(headers.graph(graph, carried, self.types))
+        for name, weight in graph.weights.items():
+            if isinstance(weight.tensor, SparseTensor):
+                encode_sparse(proto.sparse_initializer.add(), weight.tensor, self.place, name)
+            else:
+                encode_tensor(proto.initializer.add(), weight.tensor, self.place(weight.tensor), name)
+        for node in graph.nodes:
+            self.node(proto.node.add(), node)
+
+    def node(self, proto: NodeProto, node: Node) -> None:
+        """Fill the message of a node."""
+        carried = node.carried or {}
+        parts = headers.parts_of(node)
+        try:
+            if "origin" in carried:
+                proto.ParseFromString(carried["origin"])
+                overwrite(proto, headers.node_before(proto, node.op), headers.node(parts, carried))
+            else:
+                parts = headers.with_hidden_size(parts, node) if headers.adds_hidden_size(node) else parts
+                proto.CopyFrom(headers.node(parts, carried))
+            if node.attributes:
+                self._children(proto.attribute, node.attributes)
+        except (FormatError, TypeError, ValueError) as e:
+            if isinstance(e, FormatError) and str(e).startswith("node "):
+                raise
+            raise FormatError(f"node {quoted(node.label)} ({node.op}): {e}") from None
+
+    def _children(self, protos: Any, attributes: Mapping[str, Any]) -> None:
+        """Write the tensors and graphs into the messages of the attributes that hold them."""
+        for proto in protos:
+            x = attributes.get(proto.name)
+            found = children(x)
+            if not found:
+                continue
+            field, many = CHILDREN[proto.type]
+            target = getattr(proto, field)
+            for child in found:
+                self._child(target.add() if many else target, child)
+
+    def _child(self, proto: Any, child: Any) -> None:
+        proto.SetInParent()
+        if isinstance(child, Graph):
+            self.graph(proto, child)
+        elif isinstance(child, SparseTensor):
+            encode_sparse(proto, child, self.place, None)
+        else:
+            encode_tensor(proto, child, self.place(child))
+
+
+def _remove(infos: Any, names: set[str]) -> None:
+    if names:
+        kept = [v for v in infos if v.name not in names]
+        del infos[:]
+        infos.extend(kept)

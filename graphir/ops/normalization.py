@@ -1,0 +1,116 @@
+"""Normalization: operators that shift and scale numbers by their own statistics, and Dropout."""
+
+from typing import Annotated, Any
+
+from ..dims import Dim
+from ..dtypes import BOOL
+from ..types import TensorType
+from ._op import Bool, DType, Floats, RuleError, T, T1, T2, op
+from ._types import FLOAT, FLOAT8, axis_of, broadcast
+
+V = Annotated[Any, "V"]
+
+
+def _expect(x: Any, shape: tuple[Dim, ...], name: str) -> None:
+    """Raises RuleError where x surely has another shape."""
+    if x.rank != len(shape) or any(a != b and isinstance(a, int) and isinstance(b, int) for a, b in zip(x.shape, shape)):
+        raise RuleError(f"{name} has shape {list(x.shape)}; expected {list(shape)}")
+
+
+def _expect_broadcast(x: Any, shape: tuple[Dim, ...], name: str) -> None:
+    """Raises RuleError where x does not broadcast to a shape."""
+    if len(broadcast(x.shape, shape)) != len(shape) or any(isinstance(d, int) and d != 1 and e == 1 for d, e in zip(x.shape[::-1], shape[::-1])):
+        raise RuleError(f"{name} has shape {list(x.shape)}, which does not broadcast to {list(shape)}")
+
+
+def _channels(x: Any) -> Dim:
+    return x.shape[1] if x.rank > 1 else 1
+
+
+@op("BatchNormalization", since=15, T=FLOAT, T1=FLOAT, T2=FLOAT)
+def batch_normalization(
+    x: T, scale: T1, b: T1, input_mean: T2, input_var: T2, *, epsilon: float = 1e-5, momentum: float = 0.9, training_mode: int = 0
+) -> tuple[TensorType, TensorType | None, TensorType | None]:
+    """(x - mean) / sqrt(var + epsilon) * scale + b for each channel of x (N, C, ...), with the given mean and variance, which come with no more outputs.
+
+    With training_mode, with those of the batch; then the running ones follow: input_mean * momentum + mean * (1 - momentum), and so the variance.
+    """
+    for v, name in ((scale, "scale"), (b, "b"), (input_mean, "input_mean"), (input_var, "input_var")):
+        _expect(v, (_channels(x),), name)
+    return x.type, input_mean.type if training_mode else None, input_var.type if training_mode else None
+
+
+@op("LayerNormalization", since=17, T=FLOAT)
+def layer_normalization(
+    x: T, scale: T, b: T | None = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: DType = "float32"
+) -> tuple[TensorType, TensorType, TensorType]:
+    """(x - mean) / sqrt(var + epsilon) * scale + b, with mean and variance over `axis` and those after it; then the mean, and 1 / sqrt(var + epsilon)."""
+    first = axis_of(axis, x.rank)
+    _expect_broadcast(scale, x.shape, "scale")
+    if b is not None:
+        _expect_broadcast(b, x.shape, "b")
+    statistic = TensorType(stash_type, (*x.shape[:first], *(1 for _ in x.shape[first:])))
+    return x.type, statistic, statistic
+
+
+@op("RMSNormalization", since=23, T=FLOAT, V=FLOAT)
+def rms_normalization(x: T, scale: V, *, axis: int = -1, epsilon: float = 1e-5, stash_type: DType = "float32") -> TensorType:
+    """x / sqrt(mean(x^2) + epsilon) * scale, with the mean over `axis` and those after it. The result has the dtype of scale."""
+    axis_of(axis, x.rank)
+    _expect_broadcast(scale, x.shape, "scale")
+    return TensorType(scale.dtype, x.shape)
+
+
+@op("InstanceNormalization", since=22, T=FLOAT)
+def instance_normalization(input: T, scale: T, b: T, *, epsilon: float = 1e-5) -> TensorType:
+    """(x - mean) / sqrt(var + epsilon) * scale + b for each channel of each x in (N, C, ...)."""
+    _expect(scale, (input.shape[1],), "scale")
+    _expect(b, (input.shape[1],), "b")
+    return input.type
+
+
+@op("GroupNormalization", since=21, T=FLOAT)
+def group_normalization(x: T, scale: T, bias: T, *, num_groups: int, epsilon: float = 1e-5, stash_type: DType = "float32") -> TensorType:
+    """(x - mean) / sqrt(var + epsilon) * scale + bias, with mean and variance over each of num_groups parts of the channels of x (N, C, ...)."""
+    channels = _channels(x)
+    if num_groups < 1 or (isinstance(channels, int) and channels % num_groups):
+        raise RuleError(f"num_groups is {num_groups}; expected a divisor of the {channels} channels of x")
+    _expect(scale, (channels,), "scale")
+    _expect(bias, (channels,), "bias")
+    return x.type
+
+
+@op("LRN", since=13, T=FLOAT)
+def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: float = 1.0) -> TensorType:
+    """x / (bias + alpha / size * s)^beta, where s is the sum of squares over the `size` channels around, in x (N, C, ...)."""
+    if size < 1:
+        raise RuleError(f"size is {size}; expected 1 or more")
+    return x.type
+
+
+@op("LpNormalization", since=22, T=FLOAT)
+def lp_normalization(input: T, *, axis: int = -1, p: int = 2) -> TensorType:
+    """x divided by its p-norm along `axis`, p being 1 or 2; zeros where the norm is zero."""
+    axis_of(axis, input.rank)
+    if p not in (1, 2):
+        raise RuleError(f"p is {p}; expected 1 or 2")
+    return input.type
+
+
+@op("MeanVarianceNormalization", since=13, T=FLOAT)
+def mean_variance_normalization(x: T, *, axes: tuple[int, ...] = (0, 2, 3)) -> TensorType:
+    """(x - mean) / (sqrt(var) + 1e-9), with mean and variance over `axes`."""
+    for axis in axes:
+        axis_of(axis, x.rank, "an axis")
+    return x.type
+
+
+@op("Dropout", since=22, random=True, T=FLOAT | FLOAT8)
+def dropout(
+    data: T, ratio: Floats | None = None, training_mode: Bool | None = None, *, seed: int | None = None
+) -> tuple[TensorType, TensorType]:
+    """data as it is; in training mode, each number times 1 / (1 - ratio), or zero with the probability `ratio` (0.5). The mask tells which were kept."""
+    for v, name in ((ratio, "ratio"), (training_mode, "training_mode")):
+        if v is not None:
+            _expect(v, (), name)
+    return data.type, TensorType(BOOL, data.shape)

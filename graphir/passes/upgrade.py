@@ -1,0 +1,152 @@
+"""Raise the nodes of a model to the opset in which operators are declared, and type nodes that are not raised yet."""
+
+from collections.abc import Sequence
+
+from ..dims import Expr
+from ..ir import Graph, Node, Value, Weight
+from ..model import Model, copy_graph
+from ..ops import OPSETS, Op, RuleError
+from ..ops.versions import CannotSay, is_current, raise_over, steps, version_at
+from ..types import TensorType, Type
+
+__all__ = ["UpgradeError", "is_current", "replace_node", "types_of_old_form", "upgrade"]
+
+
+class UpgradeError(ValueError):
+    """A node that cannot be raised: names the node, its operator and version, and why."""
+
+
+def upgrade(model: Model) -> Model:
+    """Raise every node of a model, its bodies and functions to the declared opset, in place, and return the model.
+
+    Values keep their names; a node keeps its own where one node takes its place. Operators without steps are left alone.
+    `target_opsets` keeps the opsets that the model had. Raises UpgradeError.
+    """
+    had = dict(model.opsets)
+    places = [(model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())]
+    again = False
+    for graph, opsets in places:
+        graph.root.needs_upgrade = False
+        if "" in opsets:
+            again |= _raise_graph(graph, opsets[""])
+            opsets[""] = max(opsets[""], OPSETS[""])
+    model.target_opsets = model.target_opsets or had
+    if again:
+        from .infer import infer
+
+        infer(model)
+    return model
+
+
+def _raise_graph(graph: Graph, opset: int) -> bool:
+    """Raise the nodes of a graph and of its bodies. Returns whether a node with a body was replaced, whose values have no types yet."""
+    replaced = False
+    with graph:
+        for node in graph.edit():
+            bodies = node.bodies.values() if node.attributes else ()
+            for body in bodies:
+                replaced |= _raise_graph(body, opset)
+            if not is_current(node.op, opset):
+                made = _raise(node, opset)
+                if made is not None:
+                    replaced |= bool(bodies)
+                    replace_node(node, made)
+    return replaced
+
+
+def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:
+    """Raise a node step by step: in place, or until a step builds others, which stand in the declared form."""
+    at = opset
+    while True:
+        step = next((s for s in steps(node.op) if s.version > at), None)
+        if step is None:
+            return None
+        try:
+            made = raise_over(node, step)
+        except (CannotSay, RuleError) as e:
+            old = version_at(node.op, opset)
+            raise UpgradeError(f"node {node.label!r}: {node.op}-{old} cannot be raised to {node.op}-{step.version}: {e}") from None
+        if made is not None:
+            return made
+        at = step.version
+
+
+def replace_node(node: Node, values: Sequence[Value | None]) -> None:
+    """Let `values` stand for the outputs of a node, under their names, and drop it. An output without a value must not be read.
+
+    The last of the nodes that were built which applies the node's operator takes its name, documentation and metadata.
+    """
+    graph = node.graph
+    assert graph is not None
+    for old, new in zip(node.outputs, values):
+        if old is None or new is None:
+            continue
+        name = old.name
+        graph.replace_uses(old, new)
+        if new.name != name:
+            graph._rename(old, new.name)
+            graph._rename(new, name)
+        new.declared = old.declared
+        new.type = _sharper(old.type, new.type)  # pyright: ignore[reportAttributeAccessIssue]
+    makers = [v.node for v in values if v is not None and v.node is not None]
+    heir = next((m for m in makers if m.op.name == node.op.name), makers[0] if makers else None)
+    graph.drop(node)
+    if heir is not None:
+        heir.name = node.name
+        if isinstance(node.carried, dict):
+            heir.carried = {k: x for k, x in node.carried.items() if k in ("doc", "metadata")} or None
+
+
+def _sharper(old: Type | None, new: Type | None) -> Type | None:
+    """What was known of a value before its node was replaced, made more precise where more is known now."""
+    if not isinstance(old, TensorType) or not isinstance(new, TensorType):
+        return old or new
+    shape = old.shape or new.shape
+    if old.shape is not None and new.shape is not None and len(old.shape) == len(new.shape):
+        shape = tuple(n if isinstance(o, Expr) and o.is_unknown else o for o, n in zip(old.shape, new.shape))
+    return TensorType(old.dtype, shape, old.known or new.known)
+
+
+def types_of_old_form(node: Node, inputs: Sequence[Value | None], opset: int) -> list[Type | None]:
+    """The types of the outputs of a node that stands in the form of `opset`, on inputs of the given types. The graph is not changed.
+
+    None where they cannot be told. Raises RuleError.
+    """
+    copy = apart(node, inputs)
+    graph = copy.graph
+    assert graph is not None
+    outputs = copy.outputs
+    bodies = copy.bodies.values() if copy.attributes else ()
+    try:
+        for body in bodies:
+            _raise_graph(body, opset)
+        made = _raise(copy, opset)
+        if made is not None:
+            outputs = list(made)
+        elif isinstance(copy.op, Op) and all(v is None or v.type is not None for v in copy.inputs):
+            return copy.op.infer(copy.inputs, copy.attributes, len(outputs))
+        if bodies:
+            from .infer import Inference
+
+            graph.drop(copy)
+            Inference().graph(graph, {})
+    except (CannotSay, UpgradeError):
+        return [None] * len(outputs)
+    return [v and v.type for v in outputs]
+
+
+def apart(node: Node, inputs: Sequence[Value | None] | None = None) -> Node:
+    """A copy of a node, with its bodies, alone in a graph whose inputs have the types of `inputs`; constants stay constants."""
+    graph = Graph("apart")
+    copies: dict[Value, Value] = {}
+    for v in node.inputs if inputs is None else inputs:
+        if v is not None and v not in copies:
+            constant = isinstance(v, Weight) and v.kind == "constant"
+            copies[v] = graph.weight(graph.fresh(v.name), v.tensor) if constant else graph.input(graph.fresh(v.name), v.type)
+    attributes = {k: copy_graph(x, graph) if isinstance(x, Graph) else x for k, x in node.attributes.items()}
+    names = ["" if v is None else v.name or f"output_{i}" for i, v in enumerate(node.outputs)]
+    types = [None if v is None else v.type for v in node.outputs]
+    values = tuple(None if v is None else copies[v] for v in (node.inputs if inputs is None else inputs))
+    copy = graph.append(node.op, values, attributes, types, node.name, names)
+    graph.outputs = [v for v in copy.outputs if v is not None]
+    return copy

@@ -1,0 +1,106 @@
+"""Kernels of graphir.ops.math."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..kernel import Bound, Site, prepared
+from ..precision import in_single
+
+# ---- products --------------------------------------------------------------------------------------------------------------------------
+
+
+@in_single
+@prepared
+def matmul(site: Site) -> Bound:
+    a: Any = site.inputs[0]
+    b: Any = site.inputs[1]
+    if len(a.shape) > 2 and len(b.shape) == 2:
+        return Bound(partial(_rows_times, site.xp, a.shape[:-1], b.shape), out=True)
+    return Bound(site.xp.matmul, out=True)
+
+
+def _rows_times(xp: Any, lead: tuple[int, ...], shape: tuple[int, int], a: Any, b: Any, out: Any = None) -> Any:
+    """Many matrices times one: one product of all their rows, not one for each matrix."""
+    (k, n), rows = shape, math.prod(lead)
+    y = xp.matmul(a.reshape(rows, k), b, out=None if out is None else out.reshape(rows, n))
+    return y.reshape(*lead, n) if out is None else out
+
+
+def matmul_integer(xp, a, b, a_zero_point=None, b_zero_point=None):
+    """Sums of products of bytes are exact in float64, where matrix products are fast."""
+    rows, columns = a.astype(xp.float64), b.astype(xp.float64)
+    if a_zero_point is not None:
+        rows -= a_zero_point[:, None] if a_zero_point.ndim == 1 and a_zero_point.size > 1 else a_zero_point
+    if b_zero_point is not None:
+        columns -= b_zero_point
+    return xp.matmul(rows, columns).astype(xp.int32)
+
+
+@in_single
+@prepared
+def gemm(site: Site) -> Bound:
+    """The whole product; what alpha, beta and the lack of c leave out is not done."""
+    xp, alpha, beta = site.xp, site.attributes["alpha"], site.attributes["beta"]
+    a_turned, b_turned = site.attributes["transA"], site.attributes["transB"]
+    a: Any = site.inputs[0]
+    if a.dtype.kind in "iu" and (alpha != 1 or beta != 1):
+        return Bound(partial(_fractional_gemm, xp, **site.attributes))
+
+    def run(a: Any, b: Any, c: Any = None, out: Any = None) -> Any:
+        y = xp.matmul(a.T if a_turned else a, b.T if b_turned else b, out=out)
+        if alpha != 1:
+            xp.multiply(y, alpha, out=y)
+        if c is not None and beta != 0:
+            xp.add(y, c if beta == 1 else c * beta, out=y)
+        return y
+
+    return Bound(run, out=True)
+
+
+def _fractional_gemm(xp: Any, a: Any, b: Any, c: Any = None, *, alpha: float, beta: float, transA: int, transB: int) -> Any:
+    y = xp.matmul(a.T if transA else a, b.T if transB else b) * alpha
+    return (y if c is None else y + c * beta).astype(a.dtype)
+
+
+@in_single
+@prepared
+def einsum(site: Site) -> Callable[..., Any]:
+    """The order in which to multiply is found once, from the shapes alone."""
+    xp, equation = site.xp, site.attributes["equation"].replace(" ", "")
+    types: list[Any] = site.inputs
+    shapes = [xp.broadcast_to(xp.zeros((), t.dtype), t.shape) for t in types]
+    path = xp.einsum_path(equation, *shapes, optimize="greedy")[0]
+    return lambda *inputs: xp.asarray(xp.einsum(equation, *inputs, optimize=path))
+
+
+@in_single
+def det(xp, x):
+    return xp.linalg.det(x)
+
+
+# ---- along an axis ---------------------------------------------------------------------------------------------------------------------
+
+
+@in_single
+def cum_sum(xp, x, axis, *, exclusive, reverse):
+    axis = int(axis.reshape(()))
+    if reverse:
+        x = xp.flip(x, axis)
+    total = xp.cumsum(x, axis=axis, dtype=x.dtype)
+    if exclusive:
+        total = xp.roll(total, 1, axis)
+        total[(slice(None),) * (axis % x.ndim) + (slice(0, 1),)] = 0
+    return xp.flip(total, axis) if reverse else total
+
+
+@in_single
+def top_k(xp, x, k, *, axis, largest, sorted):
+    """A stable sort keeps equal elements in order; from the end it is done on the turned axis, which keeps them so again."""
+    turned = xp.flip(x, axis) if largest else x
+    order = xp.argsort(turned, axis=axis, kind="stable")
+    if largest:
+        order = x.shape[axis] - 1 - xp.flip(order, axis)
+    order = order[(slice(None),) * (axis % x.ndim) + (slice(0, int(k.reshape(()))),)]
+    return xp.take_along_axis(x, order, axis=axis), order.astype(xp.int64, copy=False)
