@@ -7,7 +7,7 @@ Two expressions are equal when their canonical forms are, so `a == b` is a proof
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Union
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
@@ -179,6 +179,11 @@ def ceil_div(a: Dim, b: Dim) -> Dim:
 
 def nonnegative(dim: Dim) -> bool:
     """Whether `dim` is surely 0 or more, whatever sizes its symbols stand for."""
+    for monomial, coefficient in _terms(dim):
+        if coefficient < 0 and len(monomial) == 1 and isinstance(monomial[0], Apply) and monomial[0].function == "floordiv":
+            over, under = monomial[0].args
+            if isinstance(under, int) and nonnegative(over):  # a // b is at most a / b
+                return nonnegative((dim - Expr(((monomial, coefficient),))) * under + over * coefficient)
     return all(coefficient > 0 and all(map(_is_size, monomial)) for monomial, coefficient in _terms(dim))
 
 
@@ -192,13 +197,7 @@ def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """`dim` with the symbols named in `sizes` replaced. Raises ZeroDivisionError and ValueError where the sizes do not fit."""
     if isinstance(dim, int):
         return dim
-    total: Dim = 0
-    for monomial, coefficient in dim.terms:
-        term: Dim = coefficient
-        for atom in monomial:
-            term = term * _replace(atom, sizes)
-        total = total + term
-    return total
+    return _exchanged(dim, lambda s: sizes.get(s.name) if isinstance(s.name, str) else None)
 
 
 def symbols(dim: Dim) -> set[str]:
@@ -222,22 +221,22 @@ def relabel(dim: Dim, fresh: dict[int, Dim]) -> Dim:
     """`dim` with each unknown replaced by what `fresh` holds for its number; a new unknown is entered where nothing is held."""
     if isinstance(dim, int) or not any(isinstance(a.name, int) for a in atoms(dim)):
         return dim
+    return _exchanged(dim, lambda s: fresh.setdefault(s.name, unknown()) if isinstance(s.name, int) else None)
 
-    def swap(d: Dim) -> Dim:
-        total: Dim = 0
-        for monomial, coefficient in _terms(d):
-            term: Dim = coefficient
-            for atom in monomial:
-                if isinstance(atom, Apply):
-                    term = term * _apply(atom.function, *map(swap, atom.args))
-                elif isinstance(atom.name, int):
-                    term = term * fresh.setdefault(atom.name, unknown())
-                else:
-                    term = term * Expr((((atom,), 1),))
-            total = total + term
-        return total
 
-    return swap(dim)
+def _exchanged(dim: Dim, exchange: Callable[[Symbol], Dim | None]) -> Dim:
+    """`dim` with `exchange(symbol)` in place of each symbol for which that is not None."""
+    total: Dim = 0
+    for monomial, coefficient in _terms(dim):
+        term: Dim = coefficient
+        for atom in monomial:
+            if isinstance(atom, Apply):
+                term = term * _apply(atom.function, *(_exchanged(a, exchange) for a in atom.args))
+            else:
+                new = exchange(atom)
+                term = term * (Expr((((atom,), 1),)) if new is None else new)
+        total = total + term
+    return total
 
 
 def parse(text: str, unknowns: dict[int, Dim] | None = None) -> Dim:
@@ -342,7 +341,7 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
         return 0
     if len(divisor) > 1:
         return _apply("floordiv", a, b)
-    below, size = divisor[0]
+    below, size = next(iter(divisor))
     if size < 0:
         return _floordiv(-a, -b)
     quotient, rest = [], []
@@ -393,12 +392,3 @@ def _apply(function: str, a: Dim, b: Dim) -> Dim:
 
 
 _FUNCTIONS = {"floordiv": lambda a, b: a // b, "max": max, "min": min, "broadcast": broadcast_dim}
-
-
-def _replace(atom: Atom, sizes: Mapping[str, Dim]) -> Dim:
-    if isinstance(atom, Apply):
-        a, b = (substitute(d, sizes) for d in atom.args)
-        return _apply(atom.function, a, b)
-    if isinstance(atom.name, str) and atom.name in sizes:
-        return sizes[atom.name]
-    return Expr((((atom,), 1),))

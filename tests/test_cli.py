@@ -139,14 +139,17 @@ def test_the_digits_are_read(call, tmp_path):
 
 @pytest.mark.parametrize("model", [MLP, CNN])
 def test_export_there_and_back_gives_the_same_bytes(call, tmp_path, model):
-    for source, destination in ((model, "a.gir"), (tmp_path / "a.gir", "b.json"), (tmp_path / "b.json", "c.onnx")):
+    for source, destination in ((model, "a.gir"), (tmp_path / "a.gir", "b.onnx"), (tmp_path / "b.onnx", "c.gir")):
         assert call("export", source, tmp_path / destination) == (0, "", "")
-    assert (tmp_path / "c.onnx").read_bytes() == Path(model).read_bytes()
+    assert (tmp_path / "b.onnx").read_bytes() == Path(model).read_bytes()
+    assert (tmp_path / "c.gir").read_bytes() == (tmp_path / "a.gir").read_bytes()
 
 
-def test_export_as_text(call, model_file, tmp_path):
+def test_export_for_reading(call, model_file, tmp_path):
     assert call("export", model_file, tmp_path / "small.txt")[0] == 0
     assert "Relu(sum)" in (tmp_path / "small.txt").read_text()
+    assert call("export", model_file, tmp_path / "small.json")[0] == 0
+    assert [n["op"] for n in json.loads((tmp_path / "small.json").read_text())["graph"]["nodes"]] == ["Add", "Relu"]
 
 
 def test_pipes():
@@ -186,7 +189,7 @@ WRONG = {  # arguments after `graphir run MODEL` -> exit status, and what the er
     "unknown fetch": ((*X, "--fetch", "summ"), 1, ["summ", "sum"]),
     "unknown runtime": ((*X, "--runtime", "cupi"), 1, ["cupi", "numpy"]),
     "unknown referee": ((*X, "--against", "cupi"), 1, ["cupi", "numpy"]),
-    "memory": (("--input", "x=zeros", "--dim", "N=1000", "--limit-memory", "1k"), 1, ["1000", "12000"]),
+    "memory": (("--input", "x=zeros", "--dim", "N=1000", "--limit-memory", "1k"), 1, ["'sum'", "1,000", "12,000"]),
     "unknown option": (("--bogus",), 2, ["--bogus", "graphir run --help"]),
     "unknown dim": ((*X, "--dim", "M=2"), 2, ["M", "N"]),
     "not a dim": (("--dim", "N"), 2, ["'N'", "N=8"]),

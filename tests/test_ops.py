@@ -12,9 +12,10 @@ from cases import Case
 from graphir import Graph, Model, Tensor, TensorType, Value
 from graphir.dims import Expr, atoms, substitute, symbol
 from graphir.dtypes import DTYPES, STRING
-from graphir.ops import OPS, OPSETS, Op
+from graphir.ops import OPS, OPSETS, Op, arguments
 from graphir.types import OptionalType, SequenceType, Type
 from graphir_arrays.interpret import interpret
+from graphir_arrays.kernel import Site, bind, find
 from graphir_numpy.namespace import xp
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -107,6 +108,32 @@ def test_types_with_symbolic_dims(name: str, row: Case) -> None:
                 assert bound == size or (isinstance(bound, Expr) and any(isinstance(a.name, int) for a in atoms(bound))), f"{dim} is not {size}"
 
 
+@pytest.mark.parametrize(("name", "row"), EVERY_ROW)
+def test_kernels_keep_their_word_about_memory(name: str, row: Case) -> None:
+    """Results share memory with inputs only where the kernel says so; with `out` they are written there, and come out the same."""
+    op, arrays = BY_NAME[name], row.arrays()
+    kernel = find(op)
+    _, graph = _run(op, row, arrays, constant=False)
+    node = next(n for n in graph.nodes if n.op is op)
+    if kernel is None or op.random or node.bodies or not all(x is None or isinstance(x, np.ndarray) for x in arrays):
+        return
+    outputs = [None if v is None else v.type for v in node.outputs]
+    types = [None if v is None else v.type for v in node.inputs]
+    bound = bind(kernel, Site(xp, arguments(node), types, outputs, [None] * len(types)))
+    with np.errstate(all="ignore"):
+        made = bound.run(*arrays)
+        first = made if op.outputs == "one" else next(x for x in made if x is not None)
+        for x in [first] if op.outputs == "one" else [x for x in made if isinstance(x, np.ndarray)]:
+            assert bound.view or not any(y is not None and np.shares_memory(x, y) for y in arrays)
+        if bound.out:
+            out = np.full(np.shape(first), 1, first.dtype)
+            assert bound.run(*arrays, out=out) is out
+            np.testing.assert_array_equal(out, first)
+        if bound.inplace and arrays[0].shape == np.shape(first) and arrays[0].dtype == first.dtype:
+            expected = first.copy()
+            np.testing.assert_array_equal(bound.run(*arrays, out=arrays[0]), expected)
+
+
 def _run(op: Op, row: Case, arrays: list[Any], constant: bool) -> tuple[list[Any], Graph]:
     """The outputs of a graph that applies `op` once; with `constant`, small whole-number inputs are weights, whose contents rules see."""
     graph = Graph("case")
@@ -122,7 +149,8 @@ def _run(op: Op, row: Case, arrays: list[Any], constant: bool) -> tuple[list[Any
     attributes = {k: (x(graph) if callable(x) else x) for k, x in row.attributes.items()}
     if row.outputs is not None and op.counts_outputs:
         attributes["outputs"] = row.outputs
-    made = op(*([graph] if op.takes_graph else []), *inputs, **attributes)
+    taken = inputs if any(i.variadic for i in op.inputs) else inputs[: len(op.inputs)]  # the rest is for bodies to capture
+    made = op(*([graph] if op.takes_graph else []), *taken, **attributes)
     outputs = [v for v in (made if isinstance(made, tuple) else (made,)) if v is not None]
     graph.outputs = outputs
     results = interpret(Model(graph), feeds, xp)
@@ -173,7 +201,9 @@ def _referee(row: Case, graph: Graph) -> list[Any]:
         import onnxruntime
 
         return onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)
-    return ReferenceEvaluator(proto).run(None, feeds)
+    made = ReferenceEvaluator(proto).run(None, feeds)
+    # The reference keeps an optional value in a list.
+    return [(x[0] if x else None) if isinstance(v.type, OptionalType) else x for v, x in zip(graph.outputs, made)]
 
 
 def _proto(graph: Graph) -> onnx.ModelProto:
@@ -227,7 +257,7 @@ def _plain_default(spec: Any) -> Any:
 
 def _attribute_default(attribute: Any) -> Any:
     x = helper.get_attribute_value(attribute.default_value)
-    return x.decode() if isinstance(x, bytes) else list(x) if isinstance(x, list | tuple) else numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x
+    return x.decode() if isinstance(x, bytes) else [i.decode() if isinstance(i, bytes) else i for i in x] if isinstance(x, list | tuple) else numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x
 
 
 def _onnx_name(dtype: np.dtype) -> str:

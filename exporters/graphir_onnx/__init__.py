@@ -16,10 +16,10 @@ from graphir.tensors import SparseTensor, Tensor
 
 from .attributes import children
 from .elements import quoted
-from .external import Folder, Layout, fits_outside, write_where_it_was
+from .external import Folder, Layout, entries_of, fits_outside, write_where_it_was
+from .lowest import placed
 from .read import read
 from .tensors import Absent
-from .versions import placed
 from .write import write
 
 suffixes = (".onnx",)
@@ -67,7 +67,7 @@ def to_proto(model: Model, *, opset: int | None = None, ir_version: int | None =
     opset: the version of ai.onnx to write in; by default that of the file it came from, else as low as can be; raised as far as the nodes need it.
     ir_version: likewise. Raises FormatError for what ONNX, or that version of it, cannot say.
     """
-    return _to_proto(model, opset, ir_version, _reference)
+    return _to_proto(model, opset, ir_version, entries_of)
 
 
 def dumps(model: Model, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None) -> bytes:
@@ -92,7 +92,7 @@ def save(model: Model, path: Path, *, opset: int | None = None, ir_version: int 
 
 def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, external_data: bool | None) -> None:
     tensors = dict(named_tensors(model))
-    outside = {name: t for name, t in tensors.items() if t.storage == "external"}
+    outside = {name: t for name, t in tensors.items() if _in_file(name, t)}
     inside = sum(t.nbytes for name, t in tensors.items() if external_data is False or name not in outside)
     if inside > ROOM and external_data is False:
         raise FormatError(f"its tensors take {inside} bytes, and a protobuf file holds {LIMIT}; save with external_data=True")
@@ -102,7 +102,7 @@ def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, e
         data = _serialized(_to_proto(model, opset, ir_version, layout.entries))
         write_atomically(path, lambda file: (file.write(data), layout.write(folder)))
         return
-    data = _serialized(_to_proto(model, opset, ir_version, _embed_all if external_data is False else _reference))
+    data = _serialized(_to_proto(model, opset, ir_version, _embed_all if external_data is False else entries_of))
     write_atomically(path, lambda file: (file.write(data), write_where_it_was(outside.items(), folder)))
 
 
@@ -121,14 +121,17 @@ def _serialized(proto: ModelProto) -> bytes:
     return data
 
 
-def _reference(tensor: Tensor) -> Mapping[str, str] | None:
-    """A tensor from another file stays there."""
-    return tensor.carried["external"] if tensor.storage == "external" else None
+def _in_file(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor came from another file. Raises FormatError where what it says of that file must not be written."""
+    try:
+        return entries_of(tensor) is not None
+    except FormatError as e:
+        raise FormatError(f"tensor {name}: {e}") from None
 
 
 def _embed(tensor: Tensor) -> Mapping[str, str] | None:
     """A tensor stays in another file only where its data is not at hand."""
-    return tensor.carried["external"] if isinstance(tensor, Absent) else None
+    return entries_of(tensor) if isinstance(tensor, Absent) else None
 
 
 def _embed_all(tensor: Tensor) -> None:

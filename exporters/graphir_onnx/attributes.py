@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from onnx import AttributeProto
 
+from graphir.dtypes import NAMES
 from graphir.ir import Graph, Ref
 from graphir.nodes import Operator
 from graphir.ops import Op
@@ -12,25 +13,28 @@ from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 from graphir.types import Type
 
-from .elements import DTYPES, ENUMS, decode_type, encode_type, quoted
+from .elements import ENUMS, decode_type, encode_type, quoted
 
 FLOAT, INT, STRING, TYPE = AttributeProto.FLOAT, AttributeProto.INT, AttributeProto.STRING, AttributeProto.TYPE_PROTO
 FLOATS, INTS, STRINGS, TYPES = AttributeProto.FLOATS, AttributeProto.INTS, AttributeProto.STRINGS, AttributeProto.TYPE_PROTOS
-CHILDREN = {  # kind -> the field, and whether it is a list
+CHILDREN: dict[int, tuple[str, bool]] = {  # kind -> the field, and whether it is a list
     AttributeProto.TENSOR: ("t", False), AttributeProto.TENSORS: ("tensors", True),
     AttributeProto.GRAPH: ("g", False), AttributeProto.GRAPHS: ("graphs", True),
     AttributeProto.SPARSE_TENSOR: ("sparse_tensor", False), AttributeProto.SPARSE_TENSORS: ("sparse_tensors", True),
 }  # fmt: skip
-_FIELDS = {  # kind -> the field
+_FIELDS: dict[int, str] = {  # kind -> the field
     FLOAT: "f", INT: "i", STRING: "s", TYPE: "tp", FLOATS: "floats", INTS: "ints", STRINGS: "strings", TYPES: "type_protos",
     **{kind: field for kind, (field, _) in CHILDREN.items()},
 }  # fmt: skip
-_KINDS = {int: INT, float: FLOAT, str: STRING, bytes: STRING, Tensor: AttributeProto.TENSOR, Graph: AttributeProto.GRAPH,
+_KINDS: dict[type, int] = {int: INT, float: FLOAT, str: STRING, bytes: STRING, Tensor: AttributeProto.TENSOR, Graph: AttributeProto.GRAPH,
           SparseTensor: AttributeProto.SPARSE_TENSOR}  # fmt: skip
-_LISTS = {INT: INTS, FLOAT: FLOATS, STRING: STRINGS, TYPE: TYPES, AttributeProto.TENSOR: AttributeProto.TENSORS,
+_LISTS: dict[int, int] = {INT: INTS, FLOAT: FLOATS, STRING: STRINGS, TYPE: TYPES, AttributeProto.TENSOR: AttributeProto.TENSORS,
           AttributeProto.GRAPH: AttributeProto.GRAPHS, AttributeProto.SPARSE_TENSOR: AttributeProto.SPARSE_TENSORS}  # fmt: skip
-_EMPTY = {"floats": FLOATS, "strs": STRINGS, "graphs": AttributeProto.GRAPHS}  # what an empty list of a declared attribute is
-_UNSET = object()
+_EMPTY: dict[str, int] = {
+    "floats": FLOATS,
+    "strs": STRINGS,
+    "graphs": AttributeProto.GRAPHS,
+}  # what an empty list of a declared attribute is
 
 
 class Child(NamedTuple):
@@ -57,7 +61,7 @@ def decode_attributes(op: Operator, protos: Any, child: Callable[[Any, int], Any
         if x.__class__ is int and name in specs and specs[name].kind == "dtype":
             if x == 0:
                 continue  # no type given, which is what leaving it out says
-            x = _dtype_name(x)
+            x = _NAME_OF_ENUM.get(x, x)
         found[name] = x
     return found
 
@@ -112,7 +116,7 @@ def encode_attribute(proto: AttributeProto, name: str, x: Any, declared: str = "
         x = _ENUM_OF_NAME[x]
     kind = _kind(x, declared)
     if kind or not isinstance(x, Ref):
-        proto.type = kind
+        proto.type = kind  # pyright: ignore[reportAttributeAccessIssue]  # the stubs know an enum
     if isinstance(x, Ref):
         proto.ref_attr_name = x.name
     elif kind == TYPE:
@@ -165,16 +169,5 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-def _dtype_name(enum: int) -> str | int:
-    return _NAME_OF_ENUM.get(enum, enum)
-
-
-def _names() -> dict[str, int]:
-    from graphir.dtypes import NAMES
-
-    return {NAMES[dtype]: n for dtype, n in ENUMS.items()}
-
-
-_ENUM_OF_NAME = _names()
+_ENUM_OF_NAME = {NAMES[dtype]: n for dtype, n in ENUMS.items()}
 _NAME_OF_ENUM = {n: name for name, n in _ENUM_OF_NAME.items()}
-assert len(_NAME_OF_ENUM) == len(DTYPES)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from graphir.dtypes import STRING
+from graphir.dtypes import STRING, nbytes
 from graphir.plugins import FormatError, write_atomically
 from graphir.tensors import Tensor
 
@@ -37,15 +37,15 @@ class Entries(NamedTuple):
         return "/".join(self.parts)
 
 
-def check_entries(entries: Mapping[str, str], nbytes: int) -> Entries:
-    """Read the entries of a tensor that has `nbytes` bytes. Raises FormatError for a place that is not plainly inside the model's folder, and for odd numbers."""
+def check_entries(entries: Mapping[str, str], size: int) -> Entries:
+    """Read the entries of a tensor of `size` bytes. Raises FormatError for a place that is not plainly inside the model's folder, and for odd numbers."""
     for key in entries:
         if key not in KEYS:
             raise FormatError(f"its external data has the unknown key {quoted(key)}; expected {', '.join(KEYS)}")
     offset, length = (_number(entries, key) for key in ("offset", "length"))
-    if length is not None and length != nbytes:
-        raise FormatError(f"its external data has length {length}; expected {nbytes}, as its type and dims say")
-    return Entries(_parts(entries.get("location", "")), offset or 0, nbytes, entries.get("checksum") or None)
+    if length is not None and length != size:
+        raise FormatError(f"its external data has length {length}; expected {size}, as its type and dims say")
+    return Entries(_parts(entries.get("location", "")), offset or 0, size, entries.get("checksum") or None)
 
 
 def _number(entries: Mapping[str, str], key: str) -> int | None:
@@ -80,9 +80,9 @@ class Folder:
         self._maps: dict[str, memoryview] = {}
         self._checked: dict[str, str] = {}
 
-    def find(self, entries: Mapping[str, str], nbytes: int) -> Callable[[], memoryview]:
-        """What gives the bytes of a tensor. Everything is checked now. Raises FormatError."""
-        e = check_entries(entries, nbytes)
+    def find(self, entries: Mapping[str, str], size: int) -> Callable[[], memoryview]:
+        """What gives the `size` bytes of a tensor. Everything is checked now. Raises FormatError."""
+        e = check_entries(entries, size)
         data = self.map(e)
         if e.offset + e.length > len(data):
             found = f"{e.length} bytes at {e.offset} of {quoted(e.location)}, which has {len(data)}"
@@ -131,7 +131,9 @@ class Folder:
             self._checked[e.location] = hashlib.sha1(data, usedforsecurity=False).hexdigest()
         if self._checked[e.location] != str(e.checksum).lower():
             found = self._checked[e.location]
-            raise FormatError(f"the SHA-1 of {quoted(e.location)} is {found}; expected {quoted(e.checksum)}: the file was changed or damaged")
+            raise FormatError(
+                f"the SHA-1 of {quoted(e.location)} is {found}; expected {quoted(e.checksum)}: the file was changed or damaged"
+            )
 
     def destination(self, e: Entries) -> Path:
         """Where to write a file: folders on the way are made. Raises FormatError where a link, or anything but a plain file, stands in the way."""
@@ -159,9 +161,17 @@ def _check_plain(status: os.stat_result, location: str) -> None:
         raise FormatError(f"its external data lies in {quoted(location)}, which has {status.st_nlink} names (hard links); expected one")
 
 
-def find_nothing(entries: Mapping[str, str], nbytes: int) -> None:
+def entries_of(tensor: Tensor) -> dict[str, str] | None:
+    """What a tensor that came from another file says of its place, checked; None for others. Raises FormatError."""
+    entries = (tensor.carried or {}).get("external") if tensor.storage == "external" else None
+    if entries is not None:
+        check_entries(entries, nbytes(tensor.dtype, tensor.elements))
+    return entries
+
+
+def find_nothing(entries: Mapping[str, str], length: int) -> None:
     """Stands for `Folder.find` where no folder is given: what can be checked of the entries is."""
-    check_entries(entries, nbytes)
+    check_entries(entries, length)
 
 
 # ---- writing ------------------------------------------------------------------------------------------------------------------------
@@ -224,11 +234,11 @@ def write_where_it_was(tensors: Iterable[tuple[str, Tensor]], folder: Folder) ->
     files: dict[str, list[tuple[Entries, Tensor]]] = {}
     for name, tensor in tensors:
         try:
-            entries = tensor.carried["external"]
+            entries, size = tensor.carried["external"], nbytes(tensor.dtype, tensor.elements)
             if isinstance(tensor, Absent):
-                folder.find(entries, _length(tensor))
+                folder.find(entries, size)
                 continue
-            e = check_entries(entries, _length(tensor))
+            e = check_entries(entries, size)
             path = folder.destination(e)
             if path.exists():
                 _check_same(e, tensor, path)
@@ -239,12 +249,6 @@ def write_where_it_was(tensors: Iterable[tuple[str, Tensor]], folder: Folder) ->
     for placed in files.values():
         _check_spread(placed)
         write_atomically(folder.destination(placed[0][0]), lambda file, placed=placed: _fill(file, placed))
-
-
-def _length(tensor: Tensor) -> int:
-    from graphir.dtypes import nbytes
-
-    return nbytes(tensor.dtype, tensor.elements)
 
 
 def _check_same(e: Entries, tensor: Tensor, path: Path) -> None:

@@ -13,7 +13,7 @@ from graphir.model import Function
 from graphir.ops import lookup
 from graphir.types import Type
 
-from .attributes import decode_attribute, decode_attributes, encode_attribute, encode_attributes
+from .attributes import Child, decode_attribute, decode_attributes, encode_attribute, encode_attributes
 from .elements import (
     TypeCodec,
     decode_notes,
@@ -66,12 +66,13 @@ def node(parts: Parts, notes: Mapping[str, Any] | None) -> NodeProto:
     return proto
 
 
-def node_before(origin: NodeProto, op: Operator) -> NodeProto:
-    """What the node of an origin was written as when it was read. op: what it is now."""
+def node_before(origin: NodeProto, now: Parts) -> NodeProto:
+    """What the node of an origin was written as when it was read."""
     key = domain_of(origin.domain), origin.op_type, origin.overload
-    if key != op.key:
-        op = lookup(*key)
+    op = now.op if now.op.key == key else lookup(*key)
     attributes = decode_attributes(op, origin.attribute)
+    # The origin is without tensors and graphs, and an empty list does not say of what it is one.
+    attributes = {name: () if isinstance(x, Child) and now.attributes.get(name) == () else x for name, x in attributes.items()}
     return node(Parts(op, list(origin.input), list(origin.output), origin.name, attributes), decode_notes(origin))
 
 
@@ -99,7 +100,7 @@ def graph(x: Graph, notes: Mapping[str, Any] | None, types: TypeCodec, untyped: 
         return v.name, v.declared if v.declared is not None or v.name in untyped else v.type
 
     ends = {*x.inputs, *x.outputs}
-    inner = [(v.name, v.declared) for v in x.values() if v.declared is not None and v not in ends]
+    inner: list[Info] = [(v.name, v.declared) for v in x.values() if v.declared is not None and v not in ends]
     return _graph(x.name, [info(v) for v in x.inputs], [info(v) for v in x.outputs], inner, notes, types)
 
 
@@ -143,7 +144,7 @@ def _decoded(infos: Iterable[Any], types: TypeCodec, without: Collection[str] | 
 
 def function(x: Function, notes: Mapping[str, Any] | None, types: TypeCodec) -> FunctionProto:
     """A function as a message."""
-    inner = [(v.name, v.declared) for v in x.graph.values() if v.declared is not None]
+    inner: list[Info] = [(v.name, v.declared) for v in x.graph.values() if v.declared is not None]
     inputs, outputs = [v.name for v in x.graph.inputs], [v.name for v in x.graph.outputs]
     return _function(x.key, inputs, outputs, x.attributes, x.opsets, inner, notes, types)
 
@@ -192,5 +193,3 @@ def model_before(origin: ModelProto) -> ModelProto:
     carried = {k: getattr(origin, k) for k in MODEL_FIELDS if origin.HasField(k)}
     carried["doc"] = origin.doc_string
     return model(decode_opsets(origin.opset_import) or {"": 1}, decode_pairs(origin.metadata_props), carried)
-
-

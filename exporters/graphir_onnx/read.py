@@ -3,7 +3,7 @@
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -21,6 +21,7 @@ from . import headers, wire
 from .attributes import CHILDREN, decode_attribute, decode_attributes
 from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted
 from .external import find_nothing
+from .lowest import needed_ir
 from .origin import keep
 from .tensors import FindData, decode_sparse, decode_tensor
 
@@ -47,10 +48,8 @@ def parse(data: bytes | memoryview) -> tuple[ModelProto, dict[int, memoryview]]:
     """The message, and the big data of the graph's initializers that was left where it lies, by the initializer's number."""
     big: dict[int, memoryview] = {}
     if len(data) > SPLIT:
-        try:
+        with suppress(ValueError):  # laid out in another way, or broken: the parser tells which
             data, big = wire.without_big_data(memoryview(data))
-        except ValueError:
-            pass  # laid out in another way, or broken: the parser tells which
     try:
         return ModelProto.FromString(bytes(data)), big
     except DecodeError as e:
@@ -118,6 +117,8 @@ class Reader:
         if proto.doc_string:
             carried["doc"] = proto.doc_string
         model.carried = keep(carried, proto, headers.model(model.opsets, model.metadata, carried)) or {}
+        if needed_ir(model) > proto.ir_version:
+            model.carried["needed_ir"] = needed_ir(model)
         return model
 
     def function(self, proto: FunctionProto) -> Function:
@@ -240,7 +241,9 @@ class Reader:
             inputs = tuple([scope[name] for name in read])
         except KeyError:
             name = next(n for n in read if not _has(scope, n))
-            raise FormatError(f"the input {quoted(name)} is not made before it; expected the name of a value of this graph or one around it") from None
+            raise FormatError(
+                f"the input {quoted(name)} is not made before it; expected the name of a value of this graph or one around it"
+            ) from None
         attributes = decode_attributes(op, proto.attribute, self._children(graph, scope)) if proto.attribute else {}
         names = list(proto.output)
         types = [declared.get(n) for n in names] if declared else [None] * len(names)
@@ -312,5 +315,3 @@ def _calls(nodes: Iterable[NodeProto]) -> Iterator[tuple[str, str, str]]:
                 yield from _calls(a.g.node)
             for g in a.graphs:
                 yield from _calls(g.node)
-
-

@@ -66,7 +66,9 @@ def _decode_tensor(proto: TensorProto, find: FindData, raw: memoryview | None, n
     elif raw is not None or proto.HasField("raw_data"):
         raw = memoryview(proto.raw_data) if raw is None else raw
         _check_size(len(raw), dtype, shape, "bytes of raw data", nbytes(dtype, elements))
-        tensor = Tensor(dtype, shape, _reader(raw, dtype, shape), "raw")
+        if dtype == STRING:
+            raise FormatError("its strings stand in raw_data; expected them in string_data")
+        tensor = Tensor(dtype, shape, lambda: _unpacked(raw, dtype, shape), "raw")
         if _is_clean(raw, dtype, elements):
             proto.ClearField("raw_data")
     else:
@@ -101,24 +103,22 @@ def _check_size(found: int, dtype: np.dtype, shape: tuple[int, ...], what: str, 
         raise FormatError(f"it holds {found} {what}; expected {expected}, for {NAMES[dtype]}{list(shape)}")
 
 
-def _reader(raw: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> Callable[[], np.ndarray]:
-    if dtype == STRING:
-        raise FormatError("its strings stand in raw_data; expected them in string_data")
-    return lambda: _unpacked(raw, dtype, shape)
-
-
 def _unpacked(raw: Any, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """The array of packed bytes. What lies at an odd place in the file is copied, once: arithmetic on it would copy it each time."""
     if BITS[dtype] < 8:
         return unpack(np.frombuffer(raw, np.uint8), dtype, math.prod(shape)).reshape(shape)
+    if dtype == np.bool_:
+        return (np.frombuffer(raw, np.uint8) != 0).reshape(shape)
     array = np.frombuffer(raw, dtype).reshape(shape)
     return array if array.flags.aligned else array.copy()
 
 
 def _is_clean(raw: memoryview, dtype: np.dtype, elements: int) -> bool:
-    """Whether the bits behind the last number are zero."""
+    """Whether the bytes hold nothing but the numbers: zeros behind the last one, booleans that are 0 or 1."""
+    if dtype == np.bool_:
+        return not elements or int(np.frombuffer(raw, np.uint8).max()) <= 1
     used = elements * BITS[dtype] % 8
-    return BITS[dtype] >= 8 or not used or not raw[-1] >> used
+    return not used or not raw[-1] >> used
 
 
 def file_bytes(array: np.ndarray) -> bytes:
@@ -248,7 +248,9 @@ def _check_indices(proto: SparseTensorProto, values: Tensor, indices: Tensor, sh
         raise FormatError(f"{where}: it has an index outside of its shape {list(shape)}")
 
 
-def encode_sparse(proto: SparseTensorProto, sparse: SparseTensor, place: Callable[[Tensor], Mapping[str, str] | None], name: str | None) -> None:
+def encode_sparse(
+    proto: SparseTensorProto, sparse: SparseTensor, place: Callable[[Tensor], Mapping[str, str] | None], name: str | None
+) -> None:
     """Write a sparse tensor. place: says of a tensor where its data lies, if in another file."""
     carried = sparse.carried or {}
     before = SparseTensorProto(dims=sparse.shape)

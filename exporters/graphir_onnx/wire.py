@@ -36,7 +36,7 @@ def fields(data: memoryview, start: int, end: int) -> Iterator[Field]:
             at = content + size
         elif kind == VARINT:
             _, at = varint(data, at)
-        elif kind == FIXED32 or kind == FIXED64:
+        elif kind in (FIXED32, FIXED64):
             at += 4 if kind == FIXED32 else 8
         else:
             raise ValueError(f"wire type {kind}")

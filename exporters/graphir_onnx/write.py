@@ -25,7 +25,9 @@ def write(model: Model, opsets: Mapping[str, int], ir_version: int | None, place
     ir_version: None leaves it as the model's file had it. Raises FormatError for what ONNX cannot say.
     """
     if model.updates:
-        raise FormatError("the model updates its weights when it runs, which a plain ONNX graph cannot say; clear `updates` to export the graph")
+        raise FormatError(
+            "the model updates its weights when it runs, which a plain ONNX graph cannot say; clear `updates` to export the graph"
+        )
     try:
         return Writer(place).model(model, opsets, ir_version)
     except RecursionError:
@@ -61,7 +63,9 @@ class Writer:
         carried, graph = function.carried or {}, function.graph
         if graph.weights:
             name = next(iter(graph.weights))
-            raise FormatError(f"function {quoted(function.name)} has the weight {quoted(name)}; ONNX functions have Constant nodes in place of them")
+            raise FormatError(
+                f"function {quoted(function.name)} has the weight {quoted(name)}; ONNX functions have Constant nodes in place of them"
+            )
         header = headers.function(function, carried, self.types)
         if "origin" in carried:
             proto.ParseFromString(carried["origin"])
@@ -100,7 +104,7 @@ class Writer:
         try:
             if "origin" in carried:
                 proto.ParseFromString(carried["origin"])
-                overwrite(proto, headers.node_before(proto, node.op), headers.node(parts, carried))
+                overwrite(proto, headers.node_before(proto, parts), headers.node(parts, carried))
             else:
                 parts = headers.with_hidden_size(parts, node) if headers.adds_hidden_size(node) else parts
                 proto.CopyFrom(headers.node(parts, carried))

@@ -20,7 +20,7 @@ from .terminal import clean, say
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     invoke_without_command=True,
-    epilog="MODEL and DESTINATION are .onnx, .gir or .json files; - is a pipe. Each verb takes --debug, which shows where an error arose.",
+    epilog="MODEL is an .onnx or .gir file, or - for a pipe. Each verb takes --debug, which shows where an error arose.",
 )
 @click.version_option(__version__, message="graphir %(version)s")
 @click.pass_context
@@ -67,6 +67,6 @@ def _message(e: Exception) -> str:
     if isinstance(e, OSError) and e.strerror:
         return f"{e.filename}: {e.strerror}" if e.filename is not None else e.strerror
     text = str(e.args[0]) if isinstance(e, KeyError) and e.args else str(e)  # the text of a KeyError is quoted
-    if isinstance(e, click.ClickException | ValueError | TypeError | LookupError | ImportError) and text:
+    if isinstance(e, click.ClickException | ValueError | TypeError | LookupError | ImportError | RuntimeError) and text:
         return text
     return f"{type(e).__name__}: {text}" if text else f"{type(e).__name__}; --debug shows where"

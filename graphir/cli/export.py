@@ -29,7 +29,7 @@ _BINARY = ("onnx", "gir")
 )
 @click.option("--external-data/--embed", default=None, help="Weights in a file of their own beside the model, or inside it.")
 def export(model_file: str, destination: str, format_: str | None, **options: Any) -> None:
-    """Write MODEL to DESTINATION. The suffix names the format: .onnx, .gir, .json, or .txt for people to read; - is a pipe."""
+    """Write MODEL to DESTINATION. The suffix names the format: .onnx or .gir; .txt or .json, without the data of weights, to read; - is a pipe."""
     import graphir
 
     options = {name: x for name, x in options.items() if x is not None}

@@ -47,7 +47,7 @@ class _Dim(click.ParamType):
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of random inputs and of random operators.")
 @click.option("--dim", "dims", type=_Dim(), multiple=True, metavar="N=8", help="A size for a symbol, where zeros or random fill an input.")
 @click.option("--limit-memory", type=_Bytes(), default="4G", show_default=True, metavar="BYTES", help="What one node may allocate.")
-@click.option("--limit-trips", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N", help="Trips of one loop.")
+@click.option("--limit-trips", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N", help="Trips of loops, in all.")
 @click.option(
     "--limit-seconds", type=click.FloatRange(0, min_open=True), default=600, show_default=True, metavar="S", help="Wall time of the run."
 )
@@ -107,12 +107,12 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _text(x: Any) -> str:
-    """Numbers in six digits, lists in brackets, elements of sequences by their facts."""
+def _text(x: Any, digits: int = 4) -> str:
+    """Ranges and means in four digits, values in six; elements of sequences by their facts."""
     if isinstance(x, float):
-        return f"{x:.6g}"
+        return f"{x:.{digits}g}"
     if isinstance(x, list):
-        return f"[{', '.join(map(_text, x))}]"
+        return f"[{', '.join(_text(e, 6) for e in x)}]"
     return " ".join(map(_text, x.values())) if isinstance(x, dict) else str(x)
 
 

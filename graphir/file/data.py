@@ -1,7 +1,7 @@
 """The data of tensors as safetensors files have it: the code of its element type, its stored shape, its bytes, there and back.
 
-What safetensors has no type for is stored as U8, of shape (nbytes,): 4-bit and 2-bit numbers packed as in ONNX files, 6-bit ones in a byte each,
-complex128 as it is, and strings as a JSON list. Safetensors has F4, F6_E2M3 and F6_E3M2, but only for whole bytes, and not every tool knows them.
+What safetensors has no type for is stored as U8, of shape (nbytes,): numbers of 6, 4 and 2 bits packed as in ONNX files, complex128
+as it is, and strings as a JSON list. Safetensors has F4, F6_E2M3 and F6_E3M2, but only for whole bytes, and not every tool knows them.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import BITS, DTYPES, NAMES, STRING, nbytes, pack, unpack
+from ..dtypes import BITS, BOOL, DTYPES, NAMES, STRING, nbytes, pack, unpack
 from ..plugins import FormatError
 from ..tensors import Tensor
 from . import plain
@@ -28,7 +28,6 @@ _NAMES = {
 }  # fmt: skip
 _CODE = {DTYPES[name]: code for name, code in _NAMES.items()}
 DTYPE_OF = {code: dtype for dtype, code in _CODE.items()}
-_LARGEST = {DTYPES["bool"]: 1, DTYPES["float6_e2m3fn"]: 63, DTYPES["float6_e3m2fn"]: 63}  # of a byte that holds one number
 _CHUNK = 1 << 22  # numbers that are packed at a time
 
 
@@ -57,7 +56,7 @@ def chunks(tensor: Tensor) -> Iterator[bytes | memoryview]:
     array = tensor.array
     if tensor.dtype == STRING:
         yield plain.write([_string(x) for x in array.reshape(-1).tolist()]).encode()
-    elif BITS[tensor.dtype] < 6:
+    elif BITS[tensor.dtype] < 8:
         flat = array.reshape(-1)
         for i in range(0, flat.size, _CHUNK):
             yield pack(flat[i : i + _CHUNK]).data
@@ -82,14 +81,13 @@ def read(buffer: Any, offset: int, size: int, dtype: np.dtype, shape: tuple[int,
             return _strings(bytes(memoryview(buffer)[offset : offset + size]), shape, elements)
         if size != nbytes(dtype, elements):
             raise FormatError(f"{size} bytes of data; expected {nbytes(dtype, elements)} for {NAMES[dtype]}{list(shape)}")
-        if BITS[dtype] < 6:
+        if BITS[dtype] < 8:
             return unpack(np.ndarray((size,), np.uint8, buffer, offset), dtype, elements).reshape(shape)
         array = np.ndarray(shape, dtype, buffer, offset)
     except (ValueError, OverflowError) as e:
         raise e if isinstance(e, FormatError) else FormatError(f"no array can be {NAMES[dtype]}{list(shape)}: {e}") from None
-    largest = _LARGEST.get(dtype)
-    if largest and array.size and array.view(np.uint8).max() > largest:
-        raise FormatError(f"a byte holds {array.view(np.uint8).max()}; expected at most {largest} for {NAMES[dtype]}")
+    if dtype == BOOL and array.size and array.view(np.uint8).max() > 1:
+        raise FormatError(f"a byte holds {array.view(np.uint8).max()}; expected 0 or 1 for bool")
     return array.byteswap() if sys.byteorder == "big" else array
 
 

@@ -54,8 +54,8 @@ def decode(tree: Any, read: Read) -> Model:
 def check_version(tree: Any) -> dict[str, Any]:
     """The message, if it is one that this version reads. Raises FormatError."""
     version = tree.get("version") if isinstance(tree, dict) else None
-    if type(version) is int and version > VERSION:
-        raise FormatError(f"the file is of format version {version}; this graphir reads up to {VERSION}: upgrade graphir")
+    if version is not None and (type(version) is not int or version != VERSION):
+        raise FormatError(f"the message is of format version {version!r:.20}; this graphir reads {VERSION}: upgrade graphir")
     return _check(tree, "message")
 
 

@@ -5,7 +5,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -27,7 +27,9 @@ def same_type(x: Value) -> TensorType:
     return t if t.known is None else TensorType(t.dtype, t.shape)
 
 
-def unary(module: str, name: str, since: int, types: frozenset, doc: str, on_number: Callable[[Any], Any] | None = None, input: str = "x") -> Op[[Any], Value]:
+def unary(
+    module: str, name: str, since: int, types: frozenset, doc: str, on_number: Callable[[Any], Any] | None = None, input: str = "x"
+) -> Op[[Any], Value]:
     """An op of one input, which is called `input`, whose output has the same type. on_number: what it does to contents."""
 
     def rule(x: T) -> TensorType:
@@ -40,23 +42,30 @@ def unary(module: str, name: str, since: int, types: frozenset, doc: str, on_num
     return declared(rule, module, name, since, types, doc)
 
 
+def met(a: Value, b: Value, on_numbers: Callable[[Any, Any], Any] | None = None, result: np.dtype | None = None) -> TensorType:
+    """The type of what a and b make by broadcasting. on_numbers: what is done to contents; result: its dtype, by default that of a."""
+    t, u = a.type, b.type
+    shape = t.shape if t.shape == u.shape else broadcast(a.shape, b.shape)
+    if t.known is None and result is None and shape == t.shape:
+        return t
+    known = None if on_numbers is None or shape is None else computed(shape, (a, b), on_numbers, result)
+    return TensorType(t.dtype if result is None else result, shape, known)
+
+
 def binary(
     module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None, result: np.dtype | None = None
 ) -> Op[[Any, Any], Value]:  # fmt: skip
-    """An op of two inputs that broadcast. on_numbers: what it does to contents; result: the output's dtype, by default that of the inputs."""
+    """An op of two inputs that broadcast, as `met` types it."""
 
     def rule(a: T, b: T) -> TensorType:
-        t, u = a.type, b.type
-        shape = t.shape if t.shape == u.shape else broadcast(a.shape, b.shape)
-        if t.known is None and result is None and shape == t.shape:
-            return t
-        follow = on_numbers is not None and t.known is not None and u.known is not None
-        return TensorType(t.dtype if result is None else result, shape, computed(shape, (a, b), on_numbers, result) if follow else None)
+        return met(a, b, on_numbers, result)
 
     return declared(rule, module, name, since, types, doc)
 
 
-def variadic(module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None) -> Op[..., Value]:
+def variadic(
+    module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None
+) -> Op[..., Value]:
     """An op of one or more inputs that broadcast. on_numbers: what it does to the contents of two of them."""
 
     def rule(*data_0: T) -> TensorType:
@@ -66,9 +75,14 @@ def variadic(module: str, name: str, since: int, types: frozenset, doc: str, on_
         shape = broadcast(*[x.shape for x in data_0])
         if first.known is None and shape == first.shape:
             return first.type
-        return TensorType(first.dtype, shape, None if on_numbers is None else computed(shape, data_0, lambda *row: reduce(on_numbers, row)))
+        known = None if on_numbers is None else computed(shape, data_0, partial(_folded, on_numbers))
+        return TensorType(first.dtype, shape, known)
 
     return declared(rule, module, name, since, types, doc)
+
+
+def _folded(function: Callable[[Any, Any], Any], *row: Any) -> Any:
+    return reduce(function, row)
 
 
 def declared(rule: Callable[..., TensorType], module: str, name: str, since: int, types: frozenset, doc: str) -> Any:
@@ -105,7 +119,7 @@ def exact_quotient(a: Any, b: Any) -> Any:
 
 def remainder(a: Any, b: Any) -> Any:
     """What is left of whole a after division by b, with the sign of b."""
-    if isinstance(a, float) or isinstance(b, Expr) and not nonnegative(b):
+    if isinstance(a, float) or (isinstance(b, Expr) and not nonnegative(b)):
         raise TypeError
     return a - b * (a // b)
 

@@ -3,12 +3,11 @@
 import math
 from functools import partial
 
-import graphir.ops as ops
-
 from ..types import TensorType
 from ._elementwise import same_type, unary
 from ._op import RuleError, T, op
 from ._types import FLOAT, IEEE, INTS, SIGNED_INTS, WIDE_INTS, axis_of, fits
+from .elementwise import abs_, add, clip, div, erf, mul, tanh
 
 _unary = partial(unary, __name__)
 
@@ -45,7 +44,7 @@ def selu(x: T, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.050
 
 @selu.decompose
 def _selu(x, *, alpha, gamma):
-    return ops.elementwise.mul(elu(x, alpha=alpha), gamma)
+    return mul(elu(x, alpha=alpha), gamma)
 
 
 @op("Celu", since=28, T=FLOAT)
@@ -56,7 +55,7 @@ def celu(x: T, *, alpha: float = 1.0) -> TensorType:
 
 @celu.decompose
 def _celu(x, *, alpha):
-    return ops.elementwise.mul(elu(ops.elementwise.div(x, alpha)), alpha)
+    return mul(elu(div(x, alpha)), alpha)
 
 
 @op("ThresholdedRelu", since=22, T=FLOAT)
@@ -82,7 +81,7 @@ mish = _unary("Mish", 22, FLOAT, "x * tanh(softplus(x)).")
 
 @softsign.decompose
 def _softsign(input):
-    return ops.elementwise.div(input, ops.elementwise.add(ops.elementwise.abs_(input), 1.0))
+    return div(input, add(abs_(input), 1.0))
 
 
 @op("HardSigmoid", since=22, T=FLOAT)
@@ -93,17 +92,17 @@ def hard_sigmoid(x: T, *, alpha: float = 0.2, beta: float = 0.5) -> TensorType:
 
 @hard_sigmoid.decompose
 def _hard_sigmoid(x, *, alpha, beta):
-    return ops.elementwise.clip(ops.elementwise.add(ops.elementwise.mul(x, alpha), beta), 0.0, 1.0)
+    return clip(add(mul(x, alpha), beta), 0.0, 1.0)
 
 
 @hard_swish.decompose
 def _hard_swish(x):
-    return ops.elementwise.mul(x, hard_sigmoid(x, alpha=1 / 6))
+    return mul(x, hard_sigmoid(x, alpha=1 / 6))
 
 
 @mish.decompose
 def _mish(x):
-    return ops.elementwise.mul(x, ops.elementwise.tanh(softplus(x)))
+    return mul(x, tanh(softplus(x)))
 
 
 @op("Swish", since=24, T=FLOAT)
@@ -114,7 +113,7 @@ def swish(x: T, *, alpha: float = 1.0) -> TensorType:
 
 @swish.decompose
 def _swish(x, *, alpha):
-    return ops.elementwise.mul(x, sigmoid(x if alpha == 1 else ops.elementwise.mul(x, alpha)))
+    return mul(x, sigmoid(x if alpha == 1 else mul(x, alpha)))
 
 
 @op("Gelu", since=20, T=FLOAT)
@@ -127,11 +126,10 @@ def gelu(x: T, *, approximate: str = "none") -> TensorType:
 
 @gelu.decompose
 def _gelu(x, *, approximate):
-    add, mul = ops.elementwise.add, ops.elementwise.mul
     if approximate == "none":
-        bell = ops.elementwise.erf(mul(x, math.sqrt(0.5)))
+        bell = erf(mul(x, math.sqrt(0.5)))
     else:
-        bell = ops.elementwise.tanh(mul(add(x, mul(mul(mul(x, x), x), 0.044715)), math.sqrt(2 / math.pi)))
+        bell = tanh(mul(add(x, mul(mul(mul(x, x), x), 0.044715)), math.sqrt(2 / math.pi)))
     return mul(mul(x, 0.5), add(bell, 1.0))
 
 

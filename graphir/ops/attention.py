@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from ..types import TensorType
+from ._elementwise import same_type
 from ._op import DType, Ints, RuleError, T, T1, T2, op
 from ._types import BOOLEAN, FLOAT, INTS, dtypes
 
@@ -67,4 +68,4 @@ def rotary_embedding(
         raise RuleError(
             f"the caches have shapes {list(cos_cache.shape)} and {list(sin_cache.shape)}; expected (N, length, pairs), or (positions, pairs) with position_ids"
         )
-    return x.type
+    return same_type(x)

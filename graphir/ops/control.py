@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import graphir.ops as ops
 
-from ..dims import Dim, Expr, Symbol, atoms, max_, unknown
+from ..dims import Dim, Expr, atoms, max_, nonnegative, unknown
 from ..dtypes import BOOL, INT64
 from ..ir import Graph, Node, Value, home
 from ..types import SequenceType, TensorType, Type, map_dims
@@ -24,13 +24,16 @@ def yields(body: Graph, *values: Value) -> None:
 
     Raises ValueError for a value that the body cannot see.
     """
+    around = [body]
+    while around[-1].parent is not None:
+        around.append(around[-1].parent)
     outputs: list[Value] = []
     for v in values:
+        if v.graph not in around:
+            raise ValueError(f"{v.name} is made in {v.graph.name!r}, which is not around {body.name!r}; yield it there first")
         if v.node is None or v.graph is not body or v in outputs:
             with body:
                 v = ops.OPS["", "Identity"](v)
-        if v.graph is not body:
-            raise ValueError(f"{v.name} is made in {v.graph.name!r}, which is not around {body.name!r}; yield it there first")
         outputs.append(v)
     body.outputs = outputs
 
@@ -118,17 +121,18 @@ def _check_body(body: Graph, inputs: int, outputs: int, why: str) -> None:
 def _check_state(inputs: Sequence[Value], outputs: Sequence[Value]) -> None:
     """Raise RuleError where the next trip surely cannot take what a trip made."""
     for v, out in zip(inputs, outputs):
-        a, b = v.type, out.type
-        if not (isinstance(a, TensorType) and isinstance(b, TensorType)):
-            continue
-        if a.dtype != b.dtype or (
-            a.shape is not None and b.shape is not None and (len(a.shape) != len(b.shape) or any(map(_differ, a.shape, b.shape)))
-        ):
-            raise RuleError(f"the body takes {v.name} as {a} and makes {b} of it; give the body's input dims that hold on every trip")
+        if _surely_differ(v.type, out.type):
+            raise RuleError(
+                f"the body takes {v.name} as {v.type} and makes {out.type} of it; give the body's input dims that hold on every trip"
+            )
 
 
-def _differ(a: Dim, b: Dim) -> bool:
-    return a != b and isinstance(a - b, int)
+def _surely_differ(a: Type | None, b: Type | None) -> bool:
+    if not isinstance(a, TensorType) or not isinstance(b, TensorType):
+        return False
+    if a.dtype != b.dtype or a.shape is None or b.shape is None:
+        return a.dtype != b.dtype
+    return len(a.shape) != len(b.shape) or any(x != y and isinstance(x - y, int) for x, y in zip(a.shape, b.shape))
 
 
 def _trips(m: Value | None, cond: Value | None, body: Graph) -> Dim:
@@ -137,9 +141,7 @@ def _trips(m: Value | None, cond: Value | None, body: Graph) -> Dim:
     stops = cond is not None and not (cond.known == (True,) and body.outputs[0].type and body.outputs[0].known == (True,))
     if not count or stops:
         return unknown()
-    size = count[0]
-    sure = isinstance(size, Expr) and all(c > 0 and all(isinstance(a, Symbol) for a in monomial) for monomial, c in size.terms)
-    return size if sure else max_(size, 0)
+    return count[0] if nonnegative(count[0]) else max_(count[0], 0)
 
 
 def _stacked(element: Type, trips: Dim, axis: int) -> Type:

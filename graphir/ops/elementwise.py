@@ -9,11 +9,14 @@ import numpy as np
 from ..dtypes import BOOL, DTYPES
 from ..ir import Value
 from ..types import TensorType
-from ._elementwise import binary, cast_to, exact_quotient, larger, magnitude, remainder, same_type, sign_of, smaller, truncated, truncated_remainder, unary, variadic, whole
-from ._op import DType, RuleError, T, T1, T2, op
-from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, INTS, NUMERIC, SIGNED_INTS, broadcast, computed, dtypes
+from . import _elementwise as numbers
+from ._elementwise import binary, met, unary, variadic
+from ._op import T1, T2, DType, RuleError, T, op
+from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, broadcast, computed, dtypes
 
-_unary, _binary, _variadic = (partial(f, __name__) for f in (unary, binary, variadic))
+_unary = partial(unary, __name__)
+_binary = partial(binary, __name__)
+_variadic = partial(variadic, __name__)
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------------------------------
 
@@ -25,28 +28,24 @@ mul = _binary("Mul", 14, NUMERIC, "a * b.", operator.mul)
 @op("Div", since=14, T=NUMERIC)
 def div(a: T, b: T) -> TensorType:
     """a / b, rounded towards zero for integers."""
-    shape = broadcast(a.shape, b.shape)
-    if a.known is None and shape == a.shape:
-        return a.type
-    return TensorType(a.dtype, shape, computed(shape, (a, b), exact_quotient if a.dtype in FLOAT else truncated))
+    return met(a, b, numbers.exact_quotient if a.dtype in FLOAT else numbers.truncated)
 
 
 @op("Mod", since=28, T=NUMERIC)
 def mod(a: T, b: T, *, fmod: int = 0) -> TensorType:
     """What is left of a after division by b: with the sign of b, or with that of a if fmod is set."""
-    shape = broadcast(a.shape, b.shape)
-    return TensorType(a.dtype, shape, computed(shape, (a, b), truncated_remainder if fmod else remainder))
+    return met(a, b, numbers.truncated_remainder if fmod else numbers.remainder)
 
 
 @op("Pow", since=15, T=FLOAT | dtypes("int32 int64"), T1=NUMERIC)
 def pow_(x: T, y: T1) -> TensorType:
     """x to the y, in the dtype of x."""
-    return TensorType(x.dtype, broadcast(x.shape, y.shape))
+    return met(x, y)
 
 
 neg = _unary("Neg", 13, FLOAT | SIGNED_INTS, "-x.", operator.neg)
-abs_ = _unary("Abs", 13, NUMERIC, "x without its sign.", magnitude)
-sign = _unary("Sign", 13, NUMERIC, "-1 where x is negative, 1 where it is positive, 0 where it is 0.", sign_of, "input")
+abs_ = _unary("Abs", 13, NUMERIC, "x without its sign.", numbers.magnitude)
+sign = _unary("Sign", 13, NUMERIC, "-1 where x is negative, 1 where it is positive, 0 where it is 0.", numbers.sign_of, "input")
 reciprocal = _unary("Reciprocal", 13, FLOAT, "1 / x.")
 sqrt = _unary("Sqrt", 13, FLOAT, "The square root of x.")
 exp = _unary("Exp", 13, FLOAT, "e to the x.", input="input")
@@ -55,9 +54,9 @@ erf = _unary("Erf", 13, FLOAT, "The error function of x.", input="input")
 
 # ---- rounding --------------------------------------------------------------------------------------------------------------------------
 
-floor = _unary("Floor", 13, FLOAT, "x rounded down.", whole(math.floor))
-ceil = _unary("Ceil", 13, FLOAT, "x rounded up.", whole(math.ceil))
-round_ = _unary("Round", 22, FLOAT, "x rounded to the nearest whole number, halves to the even one.", whole(round))
+floor = _unary("Floor", 13, FLOAT, "x rounded down.", numbers.whole(math.floor))
+ceil = _unary("Ceil", 13, FLOAT, "x rounded up.", numbers.whole(math.ceil))
+round_ = _unary("Round", 22, FLOAT, "x rounded to the nearest whole number, halves to the even one.", numbers.whole(round))
 
 # ---- trigonometry ----------------------------------------------------------------------------------------------------------------------
 
@@ -76,8 +75,8 @@ atanh = _unary("Atanh", 22, FLOAT, "The inverse hyperbolic tangent of x.", input
 
 # ---- several inputs --------------------------------------------------------------------------------------------------------------------
 
-min_ = _variadic("Min", 13, NUMERIC, "The smallest of the inputs; NaN where one is NaN.", smaller)
-max_ = _variadic("Max", 13, NUMERIC, "The largest of the inputs; NaN where one is NaN.", larger)
+min_ = _variadic("Min", 13, NUMERIC, "The smallest of the inputs; NaN where one is NaN.", numbers.smaller)
+max_ = _variadic("Max", 13, NUMERIC, "The largest of the inputs; NaN where one is NaN.", numbers.larger)
 sum_ = _variadic("Sum", 13, FLOAT, "The sum of the inputs.")
 mean = _variadic("Mean", 13, FLOAT, "The mean of the inputs.")
 
@@ -96,9 +95,9 @@ def clip(input: T, min: T | None = None, max: T | None = None) -> TensorType:
         return input.type
     known = input.known
     if min is not None:
-        known = computed(input.shape, (input, min), larger)
+        known = computed(input.shape, (input, min), numbers.larger)
     if max is not None and known is not None:
-        known = computed(input.shape, (Value("", TensorType(input.dtype, input.shape, known)), max), smaller)
+        known = computed(input.shape, (Value("", TensorType(input.dtype, input.shape, known)), max), numbers.smaller)
     return TensorType(input.dtype, input.shape, known)
 
 
@@ -136,7 +135,7 @@ def _cast(input: Value, to: np.dtype) -> TensorType:
     if input.dtype == to:
         return input.type
     shape = input.type.shape
-    return TensorType(to, shape, None if shape is None else computed(shape, (input,), cast_to(to), to))
+    return TensorType(to, shape, None if shape is None else computed(shape, (input,), numbers.cast_to(to), to))
 
 
 @op("IsNaN", since=20, T1=FLOAT | FLOAT8)

@@ -5,11 +5,12 @@ from functools import partial
 
 from ..dtypes import BOOL
 from ..types import TensorType
-from ._elementwise import at_most, binary, equals, is_less, unary
+from ._elementwise import at_most, binary, equals, is_less, met, unary
 from ._op import RuleError, T, op
-from ._types import BOOLEAN, FLOAT, INTS, NUMERIC, STRINGS, broadcast
+from ._types import BOOLEAN, INTS, NUMERIC, STRINGS
 
-_unary, _binary = partial(unary, __name__), partial(binary, __name__)
+_unary = partial(unary, __name__)
+_binary = partial(binary, __name__)
 _comparison = partial(binary, __name__, result=BOOL)
 
 equal = _comparison("Equal", 19, NUMERIC | BOOLEAN | STRINGS, "Whether a is b.", equals)
@@ -37,4 +38,4 @@ def bit_shift(x: T, y: T, *, direction: str) -> TensorType:
     """
     if direction not in ("LEFT", "RIGHT"):
         raise RuleError(f"direction is {direction!r}; expected LEFT or RIGHT")
-    return TensorType(x.dtype, broadcast(x.shape, y.shape))
+    return met(x, y)

@@ -1,10 +1,10 @@
 """Products of matrices and tensors, sums along an axis, sorting."""
 
-from ..dims import Dim, broadcast_dim, unknown
+from ..dims import Dim, Shape, broadcast_dim, unknown
 from ..dtypes import INT64
 from ..types import TensorType
 from ._elementwise import same_type
-from ._op import Index, Ints, RuleError, T, T1, T2, op
+from ._op import T1, T2, Index, Ints, RuleError, T, op
 from ._types import FLOAT, INDEX, NUMERIC, WIDE_INTS, axis_of, broadcast, dtypes, fits, known_dims, known_ints
 
 
@@ -20,18 +20,17 @@ def matmul_integer(a: T1, b: T2, a_zero_point: T1 | None = None, b_zero_point: T
     return TensorType("int32", _multiplied(a.shape, b.shape))
 
 
-def _multiplied(a: tuple[Dim, ...], b: tuple[Dim, ...]) -> tuple[Dim, ...]:
+def _multiplied(a: Shape, b: Shape) -> Shape:
     """The shape of a product of matrices. Raises RuleError where they do not fit."""
     if not a or not b:
         raise RuleError("a scalar cannot be multiplied as a matrix; expected one axis or more")
-    rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
-    _check_inner(a[-1], b[-2] if len(b) > 1 else b[0], a, b)
-    return broadcast(a[:-2], b[:-2]) + rows + columns
+    _check_inner(a[-1], b[-2:][0], a, b)
+    return broadcast(a[:-2], b[:-2]) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
 
 
-def _check_inner(k: Dim, l: Dim, a: object, b: object) -> None:
+def _check_inner(k: Dim, l: Dim, a: Shape, b: Shape) -> None:
     if isinstance(k, int) and isinstance(l, int) and k != l:
-        raise RuleError(f"shapes {list(a)} and {list(b)} do not multiply: the inner sizes are {k} and {l}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        raise RuleError(f"shapes {list(a)} and {list(b)} do not multiply: the inner sizes are {k} and {l}")
 
 
 @op("Gemm", since=13, T=FLOAT | WIDE_INTS)

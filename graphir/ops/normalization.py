@@ -2,28 +2,32 @@
 
 from typing import Annotated, Any
 
-from ..dims import Dim
+from ..dims import Dim, Shape
 from ..dtypes import BOOL
 from ..types import TensorType
+from ._elementwise import same_type
 from ._op import Bool, DType, Floats, RuleError, T, T1, T2, op
-from ._types import FLOAT, FLOAT8, axis_of, broadcast
+from ._types import FLOAT, FLOAT8, axis_of, fits
 
 V = Annotated[Any, "V"]
 
 
-def _expect(x: Any, shape: tuple[Dim, ...], name: str) -> None:
+def _expect(x: Any, shape: Shape, name: str) -> None:
     """Raises RuleError where x surely has another shape."""
     if x.rank != len(shape) or any(a != b and isinstance(a, int) and isinstance(b, int) for a, b in zip(x.shape, shape)):
         raise RuleError(f"{name} has shape {list(x.shape)}; expected {list(shape)}")
 
 
-def _expect_broadcast(x: Any, shape: tuple[Dim, ...], name: str) -> None:
-    """Raises RuleError where x does not broadcast to a shape."""
-    if len(broadcast(x.shape, shape)) != len(shape) or any(isinstance(d, int) and d != 1 and e == 1 for d, e in zip(x.shape[::-1], shape[::-1])):
+def _expect_fit(x: Any, shape: Shape, name: str) -> None:
+    """Raises RuleError where x surely does not broadcast to a shape."""
+    if not fits(x.shape, shape):
         raise RuleError(f"{name} has shape {list(x.shape)}, which does not broadcast to {list(shape)}")
 
 
-def _channels(x: Any) -> Dim:
+def _channels(x: Any, rank: int = 2) -> Dim:
+    """The number of channels of x (N, C, ...), 1 for x (N). Raises RuleError where x has not so many axes."""
+    if x.rank < rank:
+        raise RuleError(f"x has rank {x.rank}; expected (N, C, ...)")
     return x.shape[1] if x.rank > 1 else 1
 
 
@@ -36,8 +40,8 @@ def batch_normalization(
     With training_mode, with those of the batch; then the running ones follow: input_mean * momentum + mean * (1 - momentum), and so the variance.
     """
     for v, name in ((scale, "scale"), (b, "b"), (input_mean, "input_mean"), (input_var, "input_var")):
-        _expect(v, (_channels(x),), name)
-    return x.type, input_mean.type if training_mode else None, input_var.type if training_mode else None
+        _expect(v, (_channels(x, rank=1),), name)
+    return same_type(x), same_type(input_mean) if training_mode else None, same_type(input_var) if training_mode else None
 
 
 @op("LayerNormalization", since=17, T=FLOAT)
@@ -46,27 +50,28 @@ def layer_normalization(
 ) -> tuple[TensorType, TensorType, TensorType]:
     """(x - mean) / sqrt(var + epsilon) * scale + b, with mean and variance over `axis` and those after it; then the mean, and 1 / sqrt(var + epsilon)."""
     first = axis_of(axis, x.rank)
-    _expect_broadcast(scale, x.shape, "scale")
+    _expect_fit(scale, x.shape, "scale")
     if b is not None:
-        _expect_broadcast(b, x.shape, "b")
+        _expect_fit(b, x.shape, "b")
     statistic = TensorType(stash_type, (*x.shape[:first], *(1 for _ in x.shape[first:])))
-    return x.type, statistic, statistic
+    return same_type(x), statistic, statistic
 
 
 @op("RMSNormalization", since=23, T=FLOAT, V=FLOAT)
 def rms_normalization(x: T, scale: V, *, axis: int = -1, epsilon: float = 1e-5, stash_type: DType = "float32") -> TensorType:
     """x / sqrt(mean(x^2) + epsilon) * scale, with the mean over `axis` and those after it. The result has the dtype of scale."""
     axis_of(axis, x.rank)
-    _expect_broadcast(scale, x.shape, "scale")
+    _expect_fit(scale, x.shape, "scale")
     return TensorType(scale.dtype, x.shape)
 
 
 @op("InstanceNormalization", since=22, T=FLOAT)
 def instance_normalization(input: T, scale: T, b: T, *, epsilon: float = 1e-5) -> TensorType:
     """(x - mean) / sqrt(var + epsilon) * scale + b for each channel of each x in (N, C, ...)."""
-    _expect(scale, (input.shape[1],), "scale")
-    _expect(b, (input.shape[1],), "b")
-    return input.type
+    channels = _channels(input)
+    _expect(scale, (channels,), "scale")
+    _expect(b, (channels,), "b")
+    return same_type(input)
 
 
 @op("GroupNormalization", since=21, T=FLOAT)
@@ -77,15 +82,16 @@ def group_normalization(x: T, scale: T, bias: T, *, num_groups: int, epsilon: fl
         raise RuleError(f"num_groups is {num_groups}; expected a divisor of the {channels} channels of x")
     _expect(scale, (channels,), "scale")
     _expect(bias, (channels,), "bias")
-    return x.type
+    return same_type(x)
 
 
 @op("LRN", since=13, T=FLOAT)
 def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: float = 1.0) -> TensorType:
     """x / (bias + alpha / size * s)^beta, where s is the sum of squares over the `size` channels around, in x (N, C, ...)."""
+    _channels(x)
     if size < 1:
         raise RuleError(f"size is {size}; expected 1 or more")
-    return x.type
+    return same_type(x)
 
 
 @op("LpNormalization", since=22, T=FLOAT)
@@ -94,7 +100,7 @@ def lp_normalization(input: T, *, axis: int = -1, p: int = 2) -> TensorType:
     axis_of(axis, input.rank)
     if p not in (1, 2):
         raise RuleError(f"p is {p}; expected 1 or 2")
-    return input.type
+    return same_type(input)
 
 
 @op("MeanVarianceNormalization", since=13, T=FLOAT)
@@ -102,7 +108,7 @@ def mean_variance_normalization(x: T, *, axes: tuple[int, ...] = (0, 2, 3)) -> T
     """(x - mean) / (sqrt(var) + 1e-9), with mean and variance over `axes`."""
     for axis in axes:
         axis_of(axis, x.rank, "an axis")
-    return x.type
+    return same_type(x)
 
 
 @op("Dropout", since=22, random=True, T=FLOAT | FLOAT8)
@@ -113,4 +119,4 @@ def dropout(
     for v, name in ((ratio, "ratio"), (training_mode, "training_mode")):
         if v is not None:
             _expect(v, (), name)
-    return data.type, TensorType(BOOL, data.shape)
+    return same_type(data), TensorType(BOOL, data.shape)

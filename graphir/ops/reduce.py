@@ -5,8 +5,6 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-import graphir.ops as ops
-
 from ..dims import Shape, unknown
 from ..dtypes import INT64
 from ..ir import Value
@@ -14,6 +12,7 @@ from ..types import Known, TensorType
 from ._elementwise import declared, larger, same_type, smaller
 from ._op import Ints, Op, T, op
 from ._types import BOOLEAN, FLOAT, NUMERIC, WIDE_INTS, axis_of, computed, dtypes, known_ints, length_of, unknowns
+from .elementwise import abs_, cast, cast_like, log, mul, sqrt
 
 
 def _reduction(name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None) -> Op[..., Value]:
@@ -73,25 +72,25 @@ reduce_log_sum_exp = _reduction("ReduceLogSumExp", 28, FLOAT, "The logarithm of 
 
 @reduce_l1.decompose
 def _l1(data, axes=None, **attributes):
-    return reduce_sum(ops.elementwise.abs_(data), axes, **attributes)
+    return reduce_sum(abs_(data), axes, **attributes)
 
 
 @reduce_sum_square.decompose
 def _sum_square(data, axes=None, **attributes):
-    return reduce_sum(ops.elementwise.mul(data, data), axes, **attributes)
+    return reduce_sum(mul(data, data), axes, **attributes)
 
 
 @reduce_l2.decompose
 def _l2(data, axes=None, **attributes):
     squares = reduce_sum_square(data, axes, **attributes)
     if data.dtype in FLOAT:
-        return ops.elementwise.sqrt(squares)
-    return ops.elementwise.cast_like(ops.elementwise.sqrt(ops.elementwise.cast(squares, to="float64")), data)
+        return sqrt(squares)
+    return cast_like(sqrt(cast(squares, to="float64")), data)
 
 
 @reduce_log_sum.decompose
 def _log_sum(data, axes=None, **attributes):
-    return ops.elementwise.log(reduce_sum(data, axes, **attributes))
+    return log(reduce_sum(data, axes, **attributes))
 
 
 # ---- where the extremes lie ------------------------------------------------------------------------------------------------------------

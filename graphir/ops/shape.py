@@ -249,7 +249,7 @@ def _position(n: Dim, bound: Dim, last: Dim | None = None) -> Dim | None:
         return last if bound > 0 else -1 if last != n else 0
     if nonnegative(bound):
         return min_(bound, last)
-    if nonnegative(-bound):
+    if nonnegative(-bound - 1):
         return n + bound
     gap = n - bound
     return n - gap if last == n and isinstance(gap, int) and 0 <= gap <= 2 else None

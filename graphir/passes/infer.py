@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..dims import Dim, Expr
 from ..ir import Graph, Node, UnknownRank, Value
 from ..model import Model
-from ..ops import Op, RuleError
+from ..ops import Op, RuleError, normalized
 from ..types import OptionalType, SequenceType, TensorType, Type
 from .expand import inlined
 
@@ -54,6 +54,11 @@ class Inference:
                 return self._called(node)
         except (RuleError, UnknownRank) as e:
             self.problems.append(Problem(node, str(e)))
+        except (TypeError, ValueError, LookupError, AttributeError):  # a rule may stumble over a node that is not as its op declares
+            misfit = _misfit(node)
+            if misfit is None:
+                raise
+            self.problems.append(Problem(node, misfit))
         return []
 
     def _declared(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
@@ -128,3 +133,24 @@ def type_inputs(graph: Graph, types: Mapping[str, Type]) -> None:
 def stand_in(type_: Type | None) -> Value:
     """A value that is only its type, as rules see it."""
     return Value("", type_)
+
+
+def _misfit(node: Node) -> str | None:
+    """What of a node's inputs and attributes is not as its op declares them; None where all is."""
+    op = node.op
+    if not isinstance(op, Op):
+        return None
+    if len(node.inputs) > len(op.inputs) and not (op.inputs and op.inputs[-1].variadic):
+        return f"{op} takes {len(op.inputs)} inputs; {len(node.inputs)} are given"
+    for i, x in enumerate(op.inputs):
+        if not x.optional and not x.variadic and (i >= len(node.inputs) or node.inputs[i] is None):
+            return f"{op}: input {x.name} is missing"
+    for name, given in node.attributes.items():
+        if name not in op.attributes:
+            return f"{op} has no attribute {name!r}; it has {', '.join(op.attributes) or 'none'}"
+        try:
+            normalized(op, name, given)
+        except TypeError as e:
+            return str(e)
+    missing = [name for name, x in op.attributes.items() if x.required and name not in node.attributes]
+    return f"{op}: attribute {missing[0]} is missing" if missing else None

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from ..dims import Expr
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model, copy_graph
-from ..ops import OPSETS, Op, RuleError
+from ..ops import OPSETS, Op, RuleError, lookup
 from ..ops.versions import CannotSay, is_current, raise_over, steps, version_at
+from ..tensors import Tensor
 from ..types import TensorType, Type
 
 __all__ = ["UpgradeError", "is_current", "replace_node", "types_of_old_form", "upgrade"]
@@ -30,6 +31,8 @@ def upgrade(model: Model) -> Model:
         if "" in opsets:
             again |= _raise_graph(graph, opsets[""])
             opsets[""] = max(opsets[""], OPSETS[""])
+        if graph is not model.graph:
+            weights_to_nodes(graph)
     model.target_opsets = model.target_opsets or had
     if again:
         from .infer import infer
@@ -71,30 +74,49 @@ def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:
         at = step.version
 
 
-def replace_node(node: Node, values: Sequence[Value | None]) -> None:
-    """Let `values` stand for the outputs of a node, under their names, and drop it. An output without a value must not be read.
+def weights_to_nodes(graph: Graph) -> None:
+    """Put Constant nodes in place of the weights of a function's graph: in ONNX functions have none."""
+    for weight in list(graph.weights.values()):
+        if weight.uses and isinstance(weight.tensor, Tensor):
+            with graph.before(graph.nodes[0]):
+                made = graph.append(lookup("", "Constant"), (), {"value": weight.tensor}, [weight.type], names=[weight.name]).outputs[0]
+            assert made is not None
+            graph.replace_uses(weight, made)
+        graph.drop_weight(weight)
 
-    The last of the nodes that were built which applies the node's operator takes its name, documentation and metadata.
+
+def replace_node(node: Node, values: Sequence[Value | None]) -> None:
+    """Let `values` stand for the outputs of a node that `edit` visits, under their names, and discard it. An output without a value must not be read.
+
+    One of the nodes that were built, one of the same operator if there is, takes its name, documentation and metadata.
     """
     graph = node.graph
     assert graph is not None
     for old, new in zip(node.outputs, values):
         if old is None or new is None:
             continue
-        name = old.name
-        graph.replace_uses(old, new)
-        if new.name != name:
-            graph._rename(old, new.name)
-            graph._rename(new, name)
+        graph.replace_uses(old, new, keep_name=True)
         new.declared = old.declared
         new.type = _sharper(old.type, new.type)  # pyright: ignore[reportAttributeAccessIssue]
-    makers = [v.node for v in values if v is not None and v.node is not None]
-    heir = next((m for m in makers if m.op.name == node.op.name), makers[0] if makers else None)
-    graph.drop(node)
+    heir = _heir(node, [v.node for v in values if v is not None and v.node is not None])
+    node.discard()
     if heir is not None:
         heir.name = node.name
         if isinstance(node.carried, dict):
             heir.carried = {k: x for k, x in node.carried.items() if k in ("doc", "metadata")} or None
+
+
+def _heir(node: Node, makers: list[Node]) -> Node | None:
+    """Of the nodes that were built in place of `node`, the last that applies its operator, else the one that makes the first output."""
+    seen, waiting = set(node.inputs), list(makers)
+    while waiting:
+        maker = waiting.pop(0)
+        if maker.op.name == node.op.name:
+            return maker
+        new = [v for v in maker.inputs if v is not None and v.node is not None and v not in seen]
+        seen.update(new)
+        waiting += [v.node for v in new if v.node is not None]
+    return makers[0] if makers else None
 
 
 def _sharper(old: Type | None, new: Type | None) -> Type | None:
@@ -128,11 +150,12 @@ def types_of_old_form(node: Node, inputs: Sequence[Value | None], opset: int) ->
         if bodies:
             from .infer import Inference
 
+            graph.outputs = ()
             graph.drop(copy)
             Inference().graph(graph, {})
     except (CannotSay, UpgradeError):
         return [None] * len(outputs)
-    return [v and v.type for v in outputs]
+    return [None if v is None else v.type for v in outputs]
 
 
 def apart(node: Node, inputs: Sequence[Value | None] | None = None) -> Node:

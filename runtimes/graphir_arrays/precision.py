@@ -11,23 +11,9 @@ from .kernel import Bound, Kernel, Prepared, Site, bind
 HALVES = (FLOAT16, BFLOAT16)
 
 
-def computing(dtype: Any) -> Any:
-    """The dtype in which to compute on `dtype`."""
-    return FLOAT32 if dtype in HALVES else dtype
-
-
 def widened(x: Any) -> Any:
     """An array in the dtype in which to compute on it: itself, or a float32 copy."""
     return x.astype(FLOAT32) if x.dtype in HALVES else x
-
-
-def written(x: Any, dtype: Any, out: Any = None) -> Any:
-    """A result as `dtype`, in `out` where that is given and `x` is not already there."""
-    if out is None:
-        return x.astype(dtype, copy=False)
-    if x is not out:
-        out[...] = x
-    return out
 
 
 def in_single(kernel: Kernel) -> Prepared:
@@ -37,7 +23,8 @@ def in_single(kernel: Kernel) -> Prepared:
         if not any(map(_is_half, site.inputs)):
             return bind(kernel, site)
         constants = [None if x is None else widened(x) for x in site.constants]
-        wide = bind(kernel, site._replace(inputs=list(map(_single, site.inputs)), outputs=list(map(_single, site.outputs)), constants=constants))
+        inputs, outputs = ([_single(t) for t in types] for types in (site.inputs, site.outputs))
+        wide = bind(kernel, site._replace(inputs=inputs, outputs=outputs, constants=constants))
         return Bound(_rounded(wide.run, [t.dtype if isinstance(t, TensorType) else None for t in site.outputs]))
 
     return Prepared(prepare)

@@ -228,7 +228,7 @@ class _State(MutableMapping[str, Any]):
             hint = f"; it is {kind.kind}: set its `kind` to 'state' before compiling" if kind is not None else ""
             raise KeyError(f"no state {address!r}; there is {', '.join(state) or 'none'}{hint}")
         old = state[address]
-        x = self._program._xp.asarray(x)
+        x = self._program._xp.asarray(x, None if hasattr(x, "dtype") else old.dtype)
         if x.dtype != old.dtype or x.shape != old.shape:
             raise ValueError(f"the state {address!r} is {old.dtype}{list(old.shape)}; it was given {x.dtype}{list(x.shape)}")
         state[address] = self._program._xp.fresh(x)

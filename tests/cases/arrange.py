@@ -5,7 +5,7 @@ import numpy as np
 from . import array, case
 from .shape import ints, strings
 
-FIVE = np.float32(5)
+FIVE = np.array(5, "float32")
 
 CASES = {
     "Tile": [
@@ -26,6 +26,7 @@ CASES = {
         case(array(4, 5), ints(-1, 1, 0, -2), referee="ort"),
         case(array(4, 5), ints(1, 2, 2, 3), mode="reflect"),
         case(array(3), ints(5, 4), mode="reflect"),
+        case(array(3), ints(0, 0), mode="reflect"),
         case(array(1), ints(2, 2), mode="edge"),
         case(array(4, 5), ints(1, 0, 0, 2), mode="edge"),
         case(array(4, 5), ints(1, 7, 6, 2), mode="wrap"),

@@ -20,17 +20,18 @@ def scan_of_each_sample(node: Node) -> tuple[Value, ...]:
     length = None if lengths is None else outer.input(outer.fresh(lengths.name), _without_batch(lengths))
     states, sequences = samples[: len(samples) - count], samples[len(samples) - count :]
     with outer:
+        first = ints(outer, [0])
+        end = None if length is None else make("Unsqueeze", length, first)
         whole = make("Shape", sequences[0], start=0, end=1)
-        if length is not None:
-            end = make("Unsqueeze", length, ints(outer, [0]))
-            sequences = [make("Slice", s, ints(outer, [0]), end, ints(outer, [0])) for s in sequences]
+        if end is not None:
+            sequences = [make("Slice", s, first, end, first) for s in sequences]
         attributes = {"scan_input_directions": directions} if directions is not None else {}
         body = copy_graph(old, outer)
         made = make("Scan", *states, *sequences, body=body, num_scan_inputs=count, outputs=len(node.outputs), **attributes)
         made = list(made) if isinstance(made, tuple) else [made]
-        if length is not None:
-            pads = make("Concat", ints(outer, [0]), make("Sub", whole, end), axis=0)
-            made[len(states) :] = [make("Pad", v, pads, None, ints(outer, [0])) for v in made[len(states) :]]
+        if end is not None:
+            pads = make("Concat", first, make("Sub", whole, end), axis=0)
+            made[len(states) :] = [make("Pad", v, pads, None, first) for v in made[len(states) :]]
     for v in made:
         outer.output(v)
     scanned = [*(v for v in values if v is not None), *([lengths] if lengths is not None else [])]

@@ -6,9 +6,25 @@ from ...dims import Dim
 from ...dtypes import DTYPES, FLOATS, INTEGERS
 from ...ir import Node, Value
 from .rewriting import (
-    CannotSay, cast_like, constant, contents, dims_of, down, dtype_of, given, input_of, ints, make, output_of, rank_of, scalar, scalar_like,
-    set_inputs, take, up,
-)  # fmt: skip
+    CannotSay,
+    cast_like,
+    constant,
+    contents,
+    dims_of,
+    down,
+    dtype_of,
+    given,
+    input_of,
+    ints,
+    make,
+    output_of,
+    rank_of,
+    scalar,
+    scalar_like,
+    set_inputs,
+    take,
+    up,
+)
 
 # ---- broadcasting: since 7 as in NumPy; before, the second input to the first, where that is asked for ---------------------------------
 

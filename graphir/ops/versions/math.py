@@ -1,13 +1,26 @@
 """Version steps of softmaxes, reductions, Gemm, TopK and DFT."""
 
-
 from ...dtypes import INTEGERS
 from ...ir import Node, Value
 from ...nodes import Ref
 from .rewriting import (
-    CannotSay, cast_like, constant, dims_of, down, dtype_of, given, input_of, ints, make, operand, rank_of, scalar, scalar_like,
-    set_inputs, take, up,
-)  # fmt: skip
+    CannotSay,
+    cast_like,
+    constant,
+    dims_of,
+    down,
+    dtype_of,
+    given,
+    input_of,
+    ints,
+    make,
+    operand,
+    scalar,
+    scalar_like,
+    set_inputs,
+    take,
+    up,
+)
 
 # ---- softmaxes: until 13 over all axes from `axis` on, by default 1 -------------------------------------------------------------------------
 
@@ -160,5 +173,3 @@ def axis_as_attribute(node: Node) -> None:
     axis = constant(node, 2, "axis")
     node.attributes["axis"] = -2 if axis is None else int(axis.reshape(-1)[0])
     set_inputs(node, node.inputs[0], input_of(node, 1))
-
-

@@ -6,8 +6,21 @@ from ...dtypes import NAMES
 from ...ir import Node, Value
 from ...tensors import Tensor
 from .rewriting import (
-    CannotSay, contents, dims_of, down, dtype_of, given, input_of, ints, make, output_of, rank_of, set_inputs, take, up,
-)  # fmt: skip
+    CannotSay,
+    contents,
+    dims_of,
+    down,
+    dtype_of,
+    given,
+    input_of,
+    ints,
+    make,
+    output_of,
+    rank_of,
+    set_inputs,
+    take,
+    up,
+)
 
 # ---- BatchNormalization: is_test until 7, spatial until 9; until 14 the outputs told whether it trains -----------------------------------------
 

@@ -5,7 +5,23 @@ from typing import Any
 import numpy as np
 
 from ...ir import Node, Value
-from .rewriting import CannotSay, constant, contents, dims_of, down, given, input_of, ints, make, rank_of, replace_operator, scalar, set_inputs, take, up
+from .rewriting import (
+    CannotSay,
+    constant,
+    contents,
+    dims_of,
+    down,
+    given,
+    input_of,
+    ints,
+    make,
+    rank_of,
+    replace_operator,
+    scalar,
+    set_inputs,
+    take,
+    up,
+)
 
 # ---- Upsample -----------------------------------------------------------------------------------------------------------------------------------
 
@@ -129,7 +145,7 @@ def scales_of_every_axis(node: Node) -> None:
     axes = take(node, "axes")
     if axes is None:
         return
-    x, roi, scales, sizes = (input_of(node, i) for i in range(4))
+    x, roi = node.inputs[0], input_of(node, 1)
     rank, dims = rank_of(x, "the input"), dims_of(x)
     assert x is not None and dims is not None
     if roi is not None and given(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":

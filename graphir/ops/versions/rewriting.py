@@ -45,12 +45,12 @@ def _declare(table: dict[tuple[str, int], Change], version: int, names: tuple[st
 # ---- building -----------------------------------------------------------------------------------------------------------------------
 
 
-def make(name: str, *inputs: Value | None, outputs: int = 1, **attributes: Any) -> Any:
-    """Build a node of the declared operator `name` and return its outputs, one or a tuple.
+def make(name: str, *inputs: Value | None, **attributes: Any) -> Any:
+    """Build a node of the declared operator `name` and return its outputs, one or a tuple. outputs: how many the node has, by default one.
 
     Where an input's type is unknown, or an attribute is one of the enclosing function, the outputs' types are unknown: no type rule is asked.
     """
-    op = ops.lookup("", name)
+    op, outputs = ops.lookup("", name), attributes.pop("outputs", 1)
     given = [v for v in inputs if v is not None]
     if isinstance(op, ops.Op) and all(v.type is not None for v in given) and not any(isinstance(x, Ref) for x in attributes.values()):
         if op.counts_outputs:

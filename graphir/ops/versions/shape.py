@@ -9,9 +9,24 @@ from ...ir import Node, Ref, Value
 from ...nodes import Attribute
 from ...tensors import SparseTensor, Tensor
 from .rewriting import (
-    CannotSay, constant, constant_tensor, contents, dims_of, down, given, input_of, ints, make, operand, rank_of, replace_operator,
-    scalar_like, set_inputs, take, up,
-)  # fmt: skip
+    CannotSay,
+    constant,
+    constant_tensor,
+    contents,
+    dims_of,
+    down,
+    given,
+    input_of,
+    ints,
+    make,
+    operand,
+    rank_of,
+    replace_operator,
+    scalar_like,
+    set_inputs,
+    take,
+    up,
+)
 
 # ---- Squeeze, Unsqueeze, Reshape: an attribute became an input ---------------------------------------------------------------------------
 
@@ -280,7 +295,8 @@ def one_tensor(node: Node) -> None:
     if not values.keys() & {"value", "sparse_value"}:
         found = constant_tensor(node)
         assert found is not None
-        node.attributes = {"value": Tensor.of(found)}
+        values.clear()
+        values["value"] = Tensor.of(found)
 
 
 @down(11, "Constant")
@@ -289,5 +305,3 @@ def dense_tensor(node: Node) -> None:
     sparse = node.attributes.pop("sparse_value", None)
     if isinstance(sparse, SparseTensor):
         node.attributes["value"] = Tensor.of(sparse.dense())
-
-

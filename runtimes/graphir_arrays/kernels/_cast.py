@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
+
 from graphir.dtypes import BOOL, FLOAT32, FLOAT64, INT64, INTEGERS, NAMES, STRING, as_dtype
 
 from ..kernel import Bound, Site
 
-E8M0 = as_dtype("float8_e8m0fnu")
+E8M0, UINT64 = as_dtype("float8_e8m0fnu"), as_dtype("uint64")
 NATIVE = frozenset(d for d in NAMES if d.isbuiltin == 1 and d != STRING)  # those that NumPy has itself
 FLOAT8 = frozenset(as_dtype(n) for n in ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"))
 
@@ -36,9 +37,9 @@ def _copied(xp: Any, x: Any, target: Any, out: Any) -> Any:
 def _change(xp: Any, source: Any, target: Any, saturate: int, round_mode: str) -> Change:
     """From one dtype to another that is not the same; by way of a third where there is no direct way."""
     if source == STRING:
-        between = FLOAT64 if target not in INTEGERS else as_dtype("uint64") if target.kind == "u" else INT64
+        between = FLOAT64 if target not in INTEGERS else UINT64 if target == UINT64 else INT64
         parse = _whole if target in INTEGERS else float
-        return _then(lambda x: xp.asarray([parse(s) for s in x.reshape(-1).tolist()], between).reshape(x.shape), between, target, xp, saturate, round_mode)
+        return _then(lambda x: _parsed(xp, x, parse, between), between, target, xp, saturate, round_mode)
     if target == STRING:
         if source not in NATIVE:
             return _then(lambda x: x.astype(FLOAT32), FLOAT32, target, xp, saturate, round_mode)
@@ -60,6 +61,10 @@ def _then(first: Change, between: Any, target: Any, xp: Any, saturate: int, roun
         return first
     rest = _change(xp, between, target, saturate, round_mode)
     return lambda x: rest(first(x))
+
+
+def _parsed(xp: Any, x: Any, parse: Callable[[str], Any], dtype: Any) -> Any:
+    return xp.asarray([parse(text) for text in x.reshape(-1).tolist()], dtype).reshape(x.shape)
 
 
 def _whole(text: str) -> int:

@@ -14,10 +14,11 @@ def pad(xp, data, pads, constant_value=None, axes=None, *, mode):
         widths[axis] = before, after
     if mode == "constant":
         return _pad_constant(xp, data, widths, constant_value)
+    out = data
     for axis, (before, after) in enumerate(widths):
         if before or after:
-            data = xp.take(data, _picked(xp, data.shape[axis], before, after, mode), axis=axis)
-    return data
+            out = xp.take(out, _picked(xp, out.shape[axis], before, after, mode), axis=axis)
+    return data.copy() if out is data else out
 
 
 def _pad_constant(xp, data, widths, value):
@@ -67,7 +68,7 @@ def depth_to_space(xp, input, *, blocksize, mode):
         blocks = input.reshape(n, b, b, depth, h, w).transpose(0, 3, 4, 1, 5, 2)
     else:
         blocks = input.reshape(n, depth, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return blocks.reshape(n, depth, h * b, w * b)
+    return blocks.copy().reshape(n, depth, h * b, w * b)
 
 
 def space_to_depth(xp, input, *, blocksize, mode):
@@ -75,7 +76,7 @@ def space_to_depth(xp, input, *, blocksize, mode):
     b = blocksize
     blocks = input.reshape(n, c, h // b, b, w // b, b)
     blocks = blocks.transpose((0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))
-    return blocks.reshape(n, c * b * b, h // b, w // b)
+    return blocks.copy().reshape(n, c * b * b, h // b, w // b)
 
 
 def trilu(xp, input, k=None, *, upper):

@@ -12,7 +12,7 @@ from typing import Any
 from graphir.ops.nn import Window, transposed_windows, windows
 
 from ..kernel import Bound, Site, prepared
-from ..precision import computing, widened, written
+from ..precision import in_single
 
 BLOCK = 1 << 20  # elements of windows that are copied at a time: few enough to stay in cache, enough for a good matrix product
 
@@ -23,6 +23,7 @@ Slide = tuple[Window, list[Span | None]]
 # ---- convolution ----------------------------------------------------------------------------------------------------------------------
 
 
+@in_single
 @prepared
 def conv(site: Site) -> Bound:
     """Windows as columns, times the filters. Constant filters are laid out once."""
@@ -32,30 +33,30 @@ def conv(site: Site) -> Bound:
 
 def convolution(xp: Any, x: Any, w: Any, attributes: dict[str, Any], constant: Any = None) -> Callable[..., Any]:
     """The function `(x, w, b=None, out=None)` that convolves arrays of the types x and w. constant: w's array where it is known."""
-    group, dtype = attributes["group"], computing(x.dtype)
+    group = attributes["group"]
     slides = _windows(x, w.shape[2:], attributes)
     shape = (x.shape[0], w.shape[0], *(s.out for s in slides))
     depth = math.prod(w.shape[1:])
 
     def laid_out(w: Any) -> Any:
-        return w.astype(dtype, copy=False).reshape(group, w.shape[0] // group, depth)
+        return w.reshape(group, w.shape[0] // group, depth)
 
     filters = None if constant is None else laid_out(constant)
     blocks = _blocks(slides, shape, group * depth)
 
     def run(x: Any, w: Any, b: Any = None, out: Any = None) -> Any:
-        y = out if out is not None and out.dtype == dtype else xp.empty(shape, dtype)
+        y = xp.empty(shape, x.dtype) if out is None else out
         rows = y.reshape(shape[0], group, shape[1] // group, math.prod(shape[2:]))
-        columns = _columns(xp, _padded(xp, x, slides, dtype), slides, group)
+        columns = _columns(xp, _padded(xp, x, slides), slides, group)
         by = laid_out(w) if filters is None else filters
-        bias = None if b is None else widened(b).reshape(group, -1, 1)
+        bias = None if b is None else b.reshape(group, -1, 1)
         for images, places, flat in blocks:
             part = columns[(images, *(slice(None),) * (2 + len(slides)), places)]
             block = rows[images, :, :, flat]
             xp.matmul(by, part.reshape(part.shape[0], group, depth, block.shape[-1]), out=block)
             if bias is not None:
                 block += bias
-        return written(y, x.dtype, out)
+        return y
 
     return run
 
@@ -78,12 +79,12 @@ def _blocks(slides: list[Window], shape: tuple[int, ...], depth: int) -> list[tu
     ]
 
 
-def _padded(xp: Any, x: Any, slides: list[Window], dtype: Any) -> Any:
-    """x as `dtype`, with zeros around it as far as windows reach; x itself where that is all the same."""
+def _padded(xp: Any, x: Any, slides: list[Window]) -> Any:
+    """x with zeros around it, as far as windows reach; x itself where they stay inside."""
     needed = [(s.out - 1) * s.stride + s.reach for s in slides]
     if all(s.begin == 0 and n <= s.size for s, n in zip(slides, needed)):
-        return x.astype(dtype, copy=False)
-    y = xp.zeros((*x.shape[:2], *needed), dtype)
+        return x
+    y = xp.zeros((*x.shape[:2], *needed), x.dtype)
     inner = [(s.begin, max(0, min(s.size, n - s.begin))) for s, n in zip(slides, needed)]
     y[(..., *(slice(b, b + n) for b, n in inner))] = x[(..., *(slice(n) for _, n in inner))]
     return y
@@ -99,33 +100,35 @@ def _columns(xp: Any, x: Any, slides: list[Window], group: int) -> Any:
     return xp.as_strided(x, [a for a, _ in axes], [s for _, s in axes])
 
 
+@in_single
 @prepared
 def conv_transpose(site: Site) -> Bound:
     """One matrix product makes what each place adds, for every tap; a pass a tap adds it up."""
     xp, a = site.xp, site.attributes
     x: Any = site.inputs[0]
     w: Any = site.inputs[1]
-    group, dtype = a["group"], computing(x.dtype)
+    group = a["group"]
     sizes, kernel = x.shape[2:], w.shape[2:]
     slides = transposed_windows(
         sizes, kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], a["output_padding"], a["output_shape"]
     )
     shape = (x.shape[0], w.shape[1] * group, *(s.out for s in slides))
+    depth = math.prod(w.shape[1:])
     steps = [(t, *zip(*at)) for t, at in _taps([spans(s, s.size, s.out) for s in slides])]
 
     def laid_out(w: Any) -> Any:
-        return w.astype(dtype, copy=False).reshape(group, w.shape[0] // group, -1).swapaxes(1, 2)
+        return w.reshape(group, w.shape[0] // group, depth).swapaxes(1, 2)
 
     filters = None if site.constants[1] is None else laid_out(site.constants[1])
 
     def run(x: Any, w: Any, b: Any = None, out: Any = None) -> Any:
-        y = out if out is not None and out.dtype == dtype else xp.empty(shape, dtype)
-        y[...] = 0 if b is None else widened(b).reshape(-1, *(1 for _ in kernel))
-        flat = widened(x).reshape(x.shape[0], group, x.shape[1] // group, math.prod(sizes))
+        y = xp.empty(shape, x.dtype) if out is None else out
+        y[...] = 0 if b is None else b.reshape(-1, *(1 for _ in kernel))
+        flat = x.reshape(x.shape[0], group, x.shape[1] // group, math.prod(sizes))
         parts = xp.matmul(laid_out(w) if filters is None else filters, flat).reshape(*shape[:2], *kernel, *sizes)
         for tap, places, targets in steps:
             y[(..., *targets)] += parts[(slice(None), slice(None), *tap, *places)]
-        return written(y, x.dtype, out)
+        return y
 
     return Bound(run, out=True)
 
@@ -193,6 +196,7 @@ def _pool(xp: Any, x: Any, slides: list[Slide], combine: Callable[..., Any], sta
     return x
 
 
+@in_single
 @prepared
 def max_pool(site: Site) -> Callable[..., Any]:
     """The maximum axis by axis, with the positions only where they are read."""
@@ -236,18 +240,19 @@ def _max_with_indices(xp: Any, x: Any, slides: list[Slide], lowest: Any, storage
     return y, at + starts.reshape(*x.shape[:2], *(1 for _ in sizes))
 
 
+@in_single
 @prepared
 def average_pool(site: Site) -> Callable[..., Any]:
     """Sums axis by axis, divided by how much each window covers, which is told once."""
     xp, a = site.xp, site.attributes
     slides = _slides(site)
-    dtype = computing(_dtype(site))
+    dtype = _dtype(site)
     covered = xp.ones((1,) * len(slides), dtype)
     for i, (window, _) in enumerate(slides):
         covered = covered * _covered(xp, window, a["count_include_pad"]).astype(dtype).reshape(-1, *(1 for _ in slides[i + 1 :]))
 
     def run(x: Any) -> Any:
-        return (_pool(xp, widened(x), slides, xp.add, 0) / covered).astype(x.dtype, copy=False)
+        return _pool(xp, x, slides, xp.add, 0) / covered
 
     return run
 
@@ -259,6 +264,7 @@ def _covered(xp: Any, window: Window, padding: bool) -> Any:
     return slide(xp, xp.ones(window.size), 0, window, spans(window, window.out, window.size), xp.add, 0)
 
 
+@in_single
 @prepared
 def lp_pool(site: Site) -> Callable[..., Any]:
     """Sums of powers axis by axis, then the root."""
@@ -266,7 +272,7 @@ def lp_pool(site: Site) -> Callable[..., Any]:
     slides = _slides(site)
 
     def run(x: Any) -> Any:
-        return _root(xp, _pool(xp, _power(xp, widened(x), a["p"]), slides, xp.add, 0), a["p"]).astype(x.dtype, copy=False)
+        return _root(xp, _pool(xp, _power(xp, x, a["p"]), slides, xp.add, 0), a["p"])
 
     return run
 
@@ -283,13 +289,16 @@ def _spatial(x: Any) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
 
 
+@in_single
 def global_average_pool(xp: Any, x: Any) -> Any:
-    return xp.mean(widened(x), axis=_spatial(x), keepdims=True).astype(x.dtype, copy=False)
+    return xp.mean(x, axis=_spatial(x), keepdims=True)
 
 
+@in_single
 def global_max_pool(xp: Any, x: Any) -> Any:
     return xp.max(x, axis=_spatial(x), keepdims=True)
 
 
+@in_single
 def global_lp_pool(xp: Any, x: Any, *, p: int) -> Any:
-    return _root(xp, xp.sum(_power(xp, widened(x), p), axis=_spatial(x), keepdims=True), p).astype(x.dtype, copy=False)
+    return _root(xp, xp.sum(_power(xp, x, p), axis=_spatial(x), keepdims=True), p)

@@ -1,0 +1,95 @@
+"""Quantization: numbers as small integers times a scale, and products of such."""
+
+from typing import Annotated, Any
+
+from ..dtypes import NAMES, as_dtype
+from ..types import TensorType
+from ._op import DType, RuleError, T1, T2, T3, op
+from ._types import FLOAT8, axis_of, dtypes
+from .math import matmul
+from .nn import conv
+
+BYTES = dtypes("int8 uint8")
+HIGH = dtypes("float32 float16 bfloat16")
+LOW = FLOAT8 | BYTES | dtypes("int16 uint16 int4 uint4 int2 uint2 float4_e2m1fn float6_e2m3fn float6_e3m2fn")
+SCALES = dtypes("float8_e8m0fnu")
+TS = Annotated[Any, "TS"]
+T4 = Annotated[Any, "T4"]
+
+
+def _check_scale(x: Any, scale: Any, zero_point: Any, axis: int, block_size: int) -> None:
+    """Raises RuleError where a scale surely does not fit: one for all, one for each place on an axis, or one for each block along it."""
+    if zero_point is not None and zero_point.rank != scale.rank:
+        raise RuleError(f"the scale has shape {list(scale.shape)} and the zero point {list(zero_point.shape)}; expected one shape")
+    if block_size < 0 or scale.rank not in ((x.rank,) if block_size else (0, 1)):
+        raise RuleError(f"the scale has rank {scale.rank} and block_size is {block_size}; expected rank 0 or 1, or that of x with a block_size")
+    if scale.rank == 1 and not block_size and scale.shape[0] != 1:
+        places, given = x.shape[axis_of(axis, x.rank)], scale.shape[0]
+        if places != given and isinstance(places, int) and isinstance(given, int):
+            raise RuleError(f"there are {given} scales; expected one, or {places}, one for each place on axis {axis}")
+
+
+@op("QuantizeLinear", since=28, T1=HIGH | dtypes("int32"), T2=HIGH | SCALES | dtypes("int32"), T3=LOW)
+def quantize_linear(
+    x: T1, y_scale: T2, y_zero_point: T3 | None = None, *, axis: int = 1, block_size: int = 0, output_dtype: DType | None = None,
+    precision: DType | None = None, saturate: int = 1,
+) -> TensorType:  # fmt: skip
+    """round(x / y_scale) + y_zero_point, halves to even, cut to what the dtype holds: that of y_zero_point, else output_dtype, else uint8.
+
+    The scale is one number, one for each place on `axis`, or with block_size one for each block of so many along it. `precision` is the dtype in which to
+    divide, that of the scale by default; saturate=0 lets float8 overflow.
+    """
+    _check_scale(x, y_scale, y_zero_point, axis, block_size)
+    dtype = as_dtype(output_dtype or "uint8") if y_zero_point is None else y_zero_point.dtype
+    if output_dtype is not None and dtype != as_dtype(output_dtype):
+        raise RuleError(f"y_zero_point is {NAMES[dtype]} and output_dtype is {output_dtype}; expected one dtype")
+    return TensorType(dtype, x.shape)
+
+
+@op("DequantizeLinear", since=28, T1=LOW | dtypes("int32"), T2=HIGH | SCALES)
+def dequantize_linear(
+    x: T1, x_scale: T2, x_zero_point: T1 | None = None, *, axis: int = 1, block_size: int = 0, output_dtype: DType | None = None
+) -> TensorType:
+    """(x - x_zero_point) * x_scale, as output_dtype, else the dtype of x_scale. The scale is laid out as for QuantizeLinear."""
+    _check_scale(x, x_scale, x_zero_point, axis, block_size)
+    return TensorType(output_dtype or x_scale.dtype, x.shape)
+
+
+@op("DynamicQuantizeLinear", since=11, T1=dtypes("float32"))
+def dynamic_quantize_linear(x: T1) -> tuple[TensorType, TensorType, TensorType]:
+    """x as uint8, with the scale and the zero point that map its range, zero included, onto 0 to 255; and these two."""
+    return TensorType("uint8", x.shape), TensorType("float32", ()), TensorType("uint8", ())
+
+
+# fmt: off
+@op("ConvInteger", since=10, T1=BYTES, T2=BYTES)
+def conv_integer(
+    x: T1, w: T2, x_zero_point: T1 | None = None, w_zero_point: T2 | None = None, *, auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None, group: int = 1, kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> TensorType:
+    # fmt: on
+    """The convolution of x - x_zero_point with w - w_zero_point in int32; the latter is one number, or one for each filter."""
+    how = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "kernel_shape": kernel_shape, "pads": pads, "strides": strides}
+    return TensorType("int32", conv.rule(x, w, **how).shape)
+
+
+@op("QLinearMatMul", since=21, TS=HIGH, T1=FLOAT8 | BYTES, T2=FLOAT8 | BYTES, T3=FLOAT8 | BYTES)
+def qlinear_matmul(
+    a: T1, a_scale: TS, a_zero_point: T1, b: T2, b_scale: TS, b_zero_point: T2, y_scale: TS, y_zero_point: T3
+) -> TensorType:  # fmt: skip
+    """a @ b, all three quantized. The scales and zero points are one number, or one for each row of a and of the result, and each column of b."""
+    return TensorType(y_zero_point.dtype, matmul.rule(a, b).shape)
+
+
+# fmt: off
+@op("QLinearConv", since=10, TS=dtypes("float32"), T1=BYTES, T2=BYTES, T3=BYTES, T4=dtypes("int32"))
+def qlinear_conv(
+    x: T1, x_scale: TS, x_zero_point: T1, w: T2, w_scale: TS, w_zero_point: T2, y_scale: TS, y_zero_point: T3, b: T4 | None = None, *,
+    auto_pad: str = "NOTSET", dilations: tuple[int, ...] | None = None, group: int = 1, kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> TensorType:
+    # fmt: on
+    """The convolution of x with w, all three quantized; the scale and zero point of w are one number, or one for each filter. b counts in units of x_scale * w_scale."""
+    how = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "kernel_shape": kernel_shape, "pads": pads, "strides": strides}
+    return TensorType(y_zero_point.dtype, conv.rule(x, w, b, **how).shape)

@@ -1,0 +1,111 @@
+"""Lower a model to an older opset, where that can say the same, and tell how far down a node can be said."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..ir import Graph, Node, Value
+from ..model import Model
+from ..ops import OPSETS, Op, RuleError
+from ..ops.versions import CannotSay, lower_over, steps, version_at
+from .expand import decompose
+from .upgrade import apart, replace_node, upgrade, weights_to_nodes
+
+
+class LowerError(ValueError):
+    """A node that an older opset cannot say: names the node, its operator, the versions, and why."""
+
+
+def lower_opset(model: Model, opsets: Mapping[str, int]) -> Model:
+    """Lower every node of a model, its bodies and functions to the given opsets, in place, and return the model. It cannot be built on afterwards.
+
+    A node becomes the older form of its operator, several nodes, or, where its operator is newer than the opset, its decomposition.
+    Which element types the older versions allow is not checked. Raises LowerError, and ValueError for opsets that do not exist; a model that
+    raised it is spoilt.
+    """
+    for domain, opset in opsets.items():
+        if domain in OPSETS and not 1 <= opset <= OPSETS[domain]:
+            raise ValueError(f"opset {opset} does not exist; expected 1 to {OPSETS[domain]}")
+        if domain not in OPSETS and model.opsets.get(domain, opset) != opset:
+            raise ValueError(
+                f"nodes of {domain} stand in opset {model.opsets[domain]}; only those of the default domain can be written at another"
+            )
+    if any(g.root.needs_upgrade for g in model.graphs()):
+        upgrade(model)
+    opset = opsets.get("", OPSETS[""])
+    for graph, stands_in in ((model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())):
+        _lower_graph(graph, opset)
+        if graph is not model.graph:
+            weights_to_nodes(graph)
+        stands_in[""] = opset
+        graph.root.needs_upgrade = opset < OPSETS[""]
+    return model
+
+
+def forms(node: Node) -> Iterator[tuple[int, Node]]:
+    """The versions that say a node of a raised model as one node, newest first, each with the node in the form of that version.
+
+    The operator may be the one that it replaced: Scatter for ScatterElements. No form is given for a node whose operator has no steps. A form stands
+    apart, in a graph of its own, until the next is asked for; which element types its version allows is for the caller to check.
+    """
+    form, at = node, OPSETS[""]
+    while True:
+        step = next((s for s in reversed(steps(form.op)) if s.version <= at), None)
+        if step is None:
+            return
+        yield step.version, form
+        if step is steps(form.op)[0] and step.down is None:
+            return
+        if step.down is not None or step.kind not in ("same", "types"):
+            form = apart(node) if form is node else form
+            try:
+                if lower_over(form, step) is not None:
+                    return
+            except (CannotSay, RuleError):
+                return
+        at = step.version - 1
+
+
+def oldest_form(node: Node) -> int | None:
+    """The oldest version that says a node as one node, its element types aside; None where its operator has no steps."""
+    return min((version for version, _ in forms(node)), default=None)
+
+
+def _lower_graph(graph: Graph, opset: int) -> None:
+    done: set[Node] = set()
+    again = True
+    with graph:
+        while again:  # what lowering a node built stands in the declared form
+            again = False
+            for node in graph.edit():
+                if node in done:
+                    continue
+                again = True
+                for body in node.bodies.values() if node.attributes else ():
+                    _lower_graph(body, opset)
+                made = _lower(node, opset)
+                if made is None:
+                    done.add(node)
+                else:
+                    replace_node(node, made)
+
+
+def _lower(node: Node, opset: int) -> Sequence[Value | None] | None:
+    """Lower a node step by step: in place, or until a step builds others, which stand in the declared form."""
+    op, at = node.op, OPSETS[""]
+    try:
+        row = steps(op)
+        if row and row[0].version > opset and row[0].down is None:
+            return _decomposed(node, row[0].version)
+        while step := next((s for s in reversed(steps(node.op)) if opset < s.version <= at), None):
+            made = lower_over(node, step)
+            if made is not None:
+                return made
+            at = step.version - 1
+    except (CannotSay, RuleError) as e:
+        raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[''])} cannot be said at opset {opset}: {e}") from None
+    return None
+
+
+def _decomposed(node: Node, since: int) -> Sequence[Value | None]:
+    if not isinstance(node.op, Op) or node.op.decomposition is None or any(v is not None and v.type is None for v in node.inputs):
+        raise CannotSay(f"the operator is new in opset {since}")
+    return decompose(node)
