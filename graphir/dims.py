@@ -177,20 +177,26 @@ def ceil_div(a: Dim, b: Dim) -> Dim:
     return -((-a) // b)
 
 
-def nonnegative(dim: Dim) -> bool:
-    """Whether `dim` is surely 0 or more, whatever sizes its symbols stand for."""
-    for monomial, coefficient in _terms(dim):
-        if coefficient < 0 and len(monomial) == 1 and isinstance(monomial[0], Apply) and monomial[0].function == "floordiv":
-            over, under = monomial[0].args
-            if isinstance(under, int) and nonnegative(over):  # a // b is at most a / b
-                return nonnegative((dim - Expr(((monomial, coefficient),))) * under + over * coefficient)
+def nonnegative(dim: Dim, depth: int = 5) -> bool:
+    """Whether `dim` is surely 0 or more, whatever sizes its symbols stand for. `depth` bounds how many of its atoms are looked into."""
+    for monomial, coefficient in _terms(dim) if depth else ():
+        atom = monomial[0] if len(monomial) == 1 else None
+        if not isinstance(atom, Apply) or atom.function == "broadcast":
+            continue
+        rest, (a, b) = dim - Expr(((monomial, coefficient),)), atom.args
+        if atom.function == "floordiv":
+            if coefficient < 0 and isinstance(b, int) and nonnegative(a, depth - 1):  # a // b is at most a / b
+                return nonnegative(rest * b + a * coefficient, depth - 1)
+        else:
+            enough = any if (atom.function == "max") == (coefficient > 0) else all
+            return enough(nonnegative(rest + x * coefficient, depth - 1) for x in (a, b))
     return all(coefficient > 0 and all(map(_is_size, monomial)) for monomial, coefficient in _terms(dim))
 
 
 def _is_size(atom: Atom) -> bool:
     if isinstance(atom, Symbol):
         return True
-    return (any if atom.function == "max" else all)(map(nonnegative, atom.args))
+    return (any if atom.function == "max" else all)(nonnegative(a, 1) for a in atom.args)
 
 
 def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:

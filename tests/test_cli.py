@@ -192,6 +192,7 @@ WRONG = {  # arguments after `graphir run MODEL` -> exit status, and what the er
     "memory": (("--input", "x=zeros", "--dim", "N=1000", "--limit-memory", "1k"), 1, ["'sum'", "1,000", "12,000"]),
     "unknown option": (("--bogus",), 2, ["--bogus", "graphir run --help"]),
     "unknown dim": ((*X, "--dim", "M=2"), 2, ["M", "N"]),
+    "not an input": (("--input", "x"), 2, ["'x'", "x=zeros"]),
     "not a dim": (("--dim", "N"), 2, ["'N'", "N=8"]),
     "not bytes": (("--limit-memory", "lots"), 2, ["'lots'"]),
 }

@@ -213,13 +213,8 @@ def test_what_a_loop_carries_is_widened_until_it_holds() -> None:
     unknown = tensor(None, "N")
     made = loop(3, None, x, x, x, body=body(x, [COUNT, FLAG, unknown, unknown, unknown], build))
     assert inferred(graph, *made) == ["float32[?, N]", "float32[?, N]", "float32[1, N]", "float32[3, ?, N]"]
-    assert [text(v) for v in made[0].node.attributes["body"].inputs] == [
-        "int64[]",
-        "bool[]",
-        "float32[?, N]",
-        "float32[?, N]",
-        "float32[1, N]",
-    ]  # pyright: ignore
+    (taken,) = graph.nodes[-1].bodies.values()
+    assert [text(v) for v in taken.inputs] == ["int64[]", "bool[]", "float32[?, N]", "float32[?, N]", "float32[1, N]"]
 
 
 def test_contents_that_a_loop_leaves_alone_stay_known() -> None:
@@ -304,8 +299,12 @@ def test_no_trips_stack_nothing() -> None:
 def test_a_condition_stops_a_loop_before_its_count() -> None:
     graph = Graph()
     x = graph.input("x", tensor())
-    made = body(x, [COUNT, FLAG, tensor()], lambda i, go, s: (LESS(s, 20.0), MUL(s, 2.0), i))
-    state, trips = loop(100, LESS(x, 20.0), x, body=made)
+
+    def double(i: Value, go: Value, s: Value) -> tuple[Value, ...]:
+        twice = MUL(s, 2.0)
+        return LESS(twice, 20.0), twice, i
+
+    state, trips = loop(100, LESS(x, 20.0), x, body=body(x, [COUNT, FLAG, tensor()], double))
     for start, end, count in ((1.0, 32.0, 5), (50.0, 50.0, 0)):
         got = run(graph, state, trips, x=np.float32(start))
         assert got[0] == end and got[1].tolist() == list(range(count))

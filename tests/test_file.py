@@ -17,7 +17,7 @@ from graphir.file import data, dumps, json_format, load, loads, save
 from graphir.file.container import Container, Stored, write
 from graphir.file.message import DEPTH, encode
 from graphir.ir import Graph, Operator
-from graphir.model import Model
+from graphir.model import Function, Model
 from graphir.ops.elementwise import add
 from graphir.plugins import FormatError
 from graphir.tensors import Tensor
@@ -134,7 +134,7 @@ def test_safetensors_gives_the_weights(tmp_path):
 
 @pytest.mark.parametrize("name", [n for n in data._NAMES if not n.startswith(("bfloat", "float8"))])
 def test_files_of_safetensors_are_read(name):
-    arrays = {"a": array_of(name), "empty": np.zeros((0, 2), name), "scalar": array_of(name)[0].reshape(())}
+    arrays = {"a": array_of(name), "empty": np.zeros((0, 2), name), "scalar": array_of(name)[:1].reshape(())}
     found = Container(safetensors.numpy.save(arrays))
     for key, a in arrays.items():
         read = found.array(key, a.dtype, a.shape)
@@ -175,11 +175,27 @@ def wrong_order(graph):
     graph.nodes.reverse()
 
 
-def too_deep(graph):
-    for _ in range(DEPTH + 1):
+def too_deep(graph, depth=DEPTH):
+    for _ in range(depth):
         body = Graph("b", graph)
         graph.append(Operator("x", "A"), (), {"body": body}, (None,), "", ("v",))
         graph = body
+
+
+def test_bodies_in_bodies_up_to_the_limit():
+    graph = Graph("top")
+    too_deep(graph, DEPTH - 1)
+    model = loads(dumps(Model(graph)))
+    assert max(g.depth for g in model.graphs()) == DEPTH - 1
+
+
+def test_functions_that_call_each_other_cannot_be_written():
+    graphs = Graph("f"), Graph("g")
+    for graph, called in zip(graphs, "gf"):
+        graph.append(Operator("", called), (), {}, (), "", ())
+    model = Model(Graph(), functions={("", name, ""): Function("", name, graph) for name, graph in zip("fg", graphs)})
+    with pytest.raises(FormatError, match="function [fg] calls itself, or a function that does"):
+        dumps(model)
 
 
 def attribute(x):
@@ -196,7 +212,7 @@ def odd_text(graph):
 
 @pytest.mark.parametrize(
     ("build", "complaint"),
-    [(shared_name, "graph 'bad': node 'c': 'v' is another value here"), (wrong_order, "node 'c': 'u' is another value here, or none"), (too_deep, "nested deeper than 64"),
+    [(shared_name, "graph 'bad': node 'c': 'v' is another value here"), (wrong_order, "node 'c': 'u' is another value here, or none"), (too_deep, "nested deeper than 48"),
      (attribute({}), "node 'n': 'n/a' is of type dict"), (attribute(2**70), "does not fit 64 bits"), (carried({1}), "type set"), (carried(nested(1)), "nested deeper"),
      (carried({1: 2}), "type dict"), (odd_text, "tensor 't': an element of a string tensor is 5")],
 )  # fmt: skip

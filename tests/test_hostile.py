@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import graphir_onnx
 import numpy as np
 import onnx
 import pytest
-from graphir_onnx.read import read
 from onnx import GraphProto, ModelProto, TensorProto, helper
-from torture import torture
 
 import graphir
+import graphir_onnx
 from graphir import FormatError, Model, Tensor
+from graphir.ops.elementwise import add
+from graphir_onnx.read import read
+from graphir_onnx.wire import message
+from torture import torture
 
 DATA = np.arange(8, dtype=np.float32).tobytes()
 SHA1 = hashlib.sha1(DATA).hexdigest()
@@ -122,7 +124,7 @@ def built(entries: dict[str, str], data: bytes = DATA) -> Model:
     x = graph.input("x", graphir.TensorType("float32", (8,)))
     array = np.frombuffer(data, np.float32)
     w = graph.weight("w", Tensor(array.dtype, array.shape, lambda: array, "external", {"external": entries}))
-    graph.output(graphir.ops.elementwise.add(x, w), "y")
+    graph.output(add(x, w), "y")
     return Model(graph)
 
 
@@ -142,13 +144,13 @@ def test_external_data_is_refused_on_save(row: str, tmp_path: Path) -> None:
 
 def test_other_data_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "precious").write_bytes(b"\0" * 64)
-    with pytest.raises(FormatError, match="'precious', which is there already and holds other data; .* external_data=True"):
+    with pytest.raises(FormatError, match=r"'precious', which is there already and holds other data; .* external_data=True"):
         graphir.save(built({"location": "precious"}), tmp_path / "m.onnx")
     assert (tmp_path / "precious").read_bytes() == b"\0" * 64 and not (tmp_path / "m.onnx").exists()
 
 
 def test_gaps_between_tensors_are_bounded(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="spread over 1000000000000"):
+    with pytest.raises(FormatError, match="spread over 1000000000032 bytes"):
         graphir.save(built({"location": "data", "offset": str(10**12)}), tmp_path / "m.onnx")
     assert not (tmp_path / "data").exists()
 
@@ -157,7 +159,7 @@ def test_own_data_file_is_no_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"keep")
     (tmp_path / "m.onnx.data").symlink_to(tmp_path / "elsewhere")
     graph = graphir.Graph("g")
-    graph.output(graphir.ops.elementwise.add(graph.input("x", graphir.TensorType("float32", (4096,))), graph.weight("w", np.zeros(4096, "f"))))
+    graph.output(add(graph.input("x", graphir.TensorType("float32", (4096,))), graph.weight("w", np.zeros(4096, "f"))))
     with pytest.raises(FormatError, match=r"'m.onnx.data' is a link"):
         graphir.save(Model(graph), tmp_path / "m.onnx", external_data=True)
     assert (tmp_path / "elsewhere").read_bytes() == b"keep" and not (tmp_path / "m.onnx").exists()
@@ -278,23 +280,16 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
 
 def nested(depth: int) -> bytes:
     """Ifs inside Ifs, written by hand: the parser would refuse them while they are built."""
-    data = b""
+    graph = b""
     for _ in range(depth):
-        for number in (6, 5, 1, 7):  # a graph in an attribute in a node in a graph, at last in the model
-            size, prefix = len(data), b""
-            while size >= 0x80:
-                prefix += bytes([size & 0x7F | 0x80])
-                size >>= 7
-            data = bytes([number << 3 | 2]) + prefix + bytes([size]) + data
-            if number == 1:
-                break
-    return data
+        graph = message(1, message(5, message(6, graph)))  # in an attribute of a node of a graph
+    return message(7, graph)
 
 
 @pytest.mark.parametrize("depth", [50, 5000])
 def test_deep_nesting_is_refused(depth: int) -> None:
     with pytest.raises(FormatError, match="nested too deep"):
-        graphir.loads(b"\x3a" + _sized(nested(depth)), format="onnx")
+        graphir.loads(nested(depth), format="onnx")
 
 
 def test_deep_nesting_is_refused_on_save() -> None:
@@ -305,27 +300,19 @@ def test_deep_nesting_is_refused_on_save() -> None:
         inner = graphir.Graph("b", body)
         body.append(graphir.ops.lookup("", "If"), (condition,), {"then_branch": inner}, [None])
         body = inner
-    with pytest.raises(FormatError, match="too deep|cannot write"):
+    with pytest.raises(FormatError, match=r"too deep|cannot write"):
         graphir.dumps(Model(graph), "onnx")
-
-
-def _sized(data: bytes) -> bytes:
-    size, out = len(data), b""
-    while size >= 0x80:
-        out += bytes([size & 0x7F | 0x80])
-        size >>= 7
-    return out + bytes([size]) + data
 
 
 def test_truncated_files_are_refused(tmp_path: Path) -> None:
     whole = torture().SerializeToString()
     path = tmp_path / "m.onnx"
-    for length in [*range(0, 200), *range(200, len(whole), 97)]:
+    for length in [*range(200), *range(200, len(whole), 97)]:
         path.write_bytes(whole[:length])
         try:
             model = graphir.load(path)
         except FormatError as e:
-            assert str(e).startswith(f"{path}: ")  # noqa: PT017  # most cuts leave no message; a few leave a smaller one
+            assert str(e).startswith(f"{path}: ")  # most cuts leave no message; a few leave a smaller one
         else:
             assert graphir_onnx.to_proto(model) == ModelProto.FromString(whole[:length])
 

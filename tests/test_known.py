@@ -12,7 +12,7 @@ from graphir.dims import Expr, atoms, substitute, symbol
 from graphir.ops import RuleError
 from graphir.ops.arrange import center_crop_pad, depth_to_space, pad, tile, trilu
 from graphir.ops.create import constant, constant_of_shape, one_hot, random_normal_like, range_
-from graphir.ops.elementwise import div
+from graphir.ops.elementwise import add, div
 from graphir.ops.index import compress, gather, gather_elements, gather_nd, non_zero, scatter_elements, scatter_nd, unique
 from graphir.ops.shape import (
     concat,
@@ -122,8 +122,8 @@ ROWS: list[tuple[str, Build, str]] = [
     ("N, 6", lambda x: slice_(x, [0], [END]), "float32[N, 6]"),
     ("N, 6", lambda x: slice_(x, [0], [2**31 - 1]), "float32[N, 6]"),
     ("N, 6", lambda x: slice_(x, [0], [3]), "float32[min(3, N), 6]"),
-    ("N, 6", lambda x: slice_(x, [1], [END]), "float32[max(0, N - 1), 6]"),
-    ("N, 6", lambda x: slice_(x, [0], [-1]), "float32[max(0, N - 1), 6]"),
+    ("N, 6", lambda x: slice_(x, [1], [END]), "float32[N - min(1, N), 6]"),
+    ("N, 6", lambda x: slice_(x, [0], [-1]), "float32[N - min(1, N), 6]"),
     ("N, 6", lambda x: slice_(x, [-1], [END]), "float32[min(1, N), 6]"),
     ("N, 6", lambda x: slice_(x, [END], [-END], [0], [-1]), "float32[N, 6]"),
     ("2*N, 6", lambda x: slice_(x, [0], [END], [0], [2]), "float32[N, 6]"),
@@ -135,6 +135,10 @@ ROWS: list[tuple[str, Build, str]] = [
     ("N, 6", lambda x: slice_(x, [0], [3], unknown_ints(x, 1)), "float32[?, ?]"),
     ("N, 6", lambda x: slice_(x, [0], vector(div(dim(x, 0), 2)), [0]), "float32[N//2, 6]"),
     ("N, 6", lambda x: slice_(x, vector(div(dim(x, 0), 2)), [END], [0]), "float32[N - N//2, 6]"),
+    ("N, 6", lambda x: slice_(slice_(x, [1], [-1]), [0], [END]), "float32[N - 2*min(1, N), 6] ?"),
+    ("N, 6", lambda x: concat(slice_(x, [-1], [END]), slice_(x, [0], [-1]), axis=0), "float32[N, 6]"),
+    ("N, 6", lambda x: concat(slice_(x, [0], [2]), slice_(x, [2], [5]), slice_(x, [5], [END]), axis=0), "float32[N, 6]"),
+    ("9, K, P", lambda x: slice_(x, vector(dim(x, 1)), vector(add(dim(x, 1), dim(x, 2)))), "float32[min(9, K + P) - min(9, K), K, P]"),
     # conditions
     ("N, 1, 3, 1", lambda x: non_zero(x), "int64[4, ?]"),
     ("2, 1, 3, 1", lambda x: non_zero(shape(x)), "int64[1, 4]"),

@@ -1,6 +1,7 @@
 """Models that PyTorch exported (tests/data/export_torch.py): typed throughout, and run as ONNX Runtime runs them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -31,7 +32,7 @@ def test_runs_as_in_onnxruntime(path: Path) -> None:
     for batch in (2, 5) if "symbolic" in path.stem else (2,):
         feeds = {x.name: sample(x, batch)}
         made = program.run(feeds)
-        expected = session.run(None, feeds)
+        expected: list[Any] = list(session.run(None, feeds))
         assert list(made) == [v.name for v in session.get_outputs()]
         for got, want in zip(made.values(), expected, strict=True):
             assert got.dtype == want.dtype

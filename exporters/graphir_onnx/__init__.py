@@ -107,8 +107,11 @@ def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, e
 
 
 def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any) -> ModelProto:
-    model, opsets, ir_version = placed(model, opset, ir_version)
-    return write(model, opsets, ir_version, place)
+    try:
+        model, opsets, ir_version = placed(model, opset, ir_version)
+        return write(model, opsets, ir_version, place)
+    except RecursionError:
+        raise FormatError("its graphs are nested too deep for an ONNX file") from None
 
 
 def _serialized(proto: ModelProto) -> bytes:

@@ -1,7 +1,7 @@
 """Attributes of nodes there and back. Tensors and graphs in them are children: they are read and written apart from the attribute that holds them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from onnx import AttributeProto
 
@@ -37,17 +37,11 @@ _EMPTY: dict[str, int] = {
 }  # what an empty list of a declared attribute is
 
 
-class Child(NamedTuple):
-    """Stands for tensors and graphs while attributes are read without them."""
-
-    kind: int
+ReadChild = Callable[[AttributeProto, int], Any]  # the tensors or graphs of an attribute of this kind
 
 
-def decode_attributes(op: Operator, protos: Any, child: Callable[[Any, int], Any] | None = None) -> dict[str, Any]:
-    """The attributes of a node of `op`, by name. child: reads tensors and graphs; without it, a Child stands for them.
-
-    Raises FormatError for one that is given twice, or is of no known kind.
-    """
+def decode_attributes(op: Operator, protos: Any, child: ReadChild) -> dict[str, Any]:
+    """The attributes of a node of `op`, by name. Raises FormatError for one that is given twice, or is of no known kind."""
     found: dict[str, Any] = {}
     specs = op.attributes if isinstance(op, Op) else {}
     for proto in protos:
@@ -66,7 +60,7 @@ def decode_attributes(op: Operator, protos: Any, child: Callable[[Any, int], Any
     return found
 
 
-def decode_attribute(proto: AttributeProto, child: Callable[[Any, int], Any] | None) -> Any:
+def decode_attribute(proto: AttributeProto, child: ReadChild) -> Any:
     """The value of one attribute."""
     kind = proto.type or _kind_by_content(proto)
     if proto.ref_attr_name:
@@ -84,7 +78,7 @@ def decode_attribute(proto: AttributeProto, child: Callable[[Any, int], Any] | N
     if kind == STRINGS:
         return tuple([_text(s) for s in proto.strings])
     if kind in CHILDREN:
-        return Child(kind) if child is None else child(proto, kind)
+        return child(proto, kind)
     types = [decode_type(t) for t in ((proto.tp,) if kind == TYPE else proto.type_protos)]
     if None in types:
         raise FormatError("it holds a type that is not said; expected one of tensor, sequence, map, optional, sparse tensor, opaque")
@@ -114,7 +108,7 @@ def encode_attribute(proto: AttributeProto, name: str, x: Any, declared: str = "
     proto.name = name
     if declared == "dtype" and x.__class__ is str and x in _ENUM_OF_NAME:
         x = _ENUM_OF_NAME[x]
-    kind = _kind(x, declared)
+    kind = kind_of(x, declared)
     if kind or not isinstance(x, Ref):
         proto.type = kind  # pyright: ignore[reportAttributeAccessIssue]  # the stubs know an enum
     if isinstance(x, Ref):
@@ -140,13 +134,12 @@ def children(x: Any) -> tuple[Any, ...]:
     return x if x and isinstance(x[0], Tensor | SparseTensor | Graph) else ()
 
 
-def _kind(x: Any, declared: str) -> int:
-    if isinstance(x, Child):
-        return x.kind
+def kind_of(x: Any, declared: str = "") -> int:
+    """The kind of an attribute that holds this."""
     if isinstance(x, Ref):
         return AttributeProto.AttributeType.Value(x.kind.upper())
     if isinstance(x, tuple):
-        kinds = {_kind(y, "") for y in x}
+        kinds = {kind_of(y) for y in x}
         if kinds == {INT, FLOAT}:
             kinds = {FLOAT}
         if len(kinds) > 1:

@@ -82,7 +82,8 @@ def decode_shape(proto: Any) -> Shape:
         if kind == "dim_value":
             dims.append(d.dim_value if d.dim_value >= 0 else unknown())
         else:
-            dims.append(as_dim(d.dim_param) if kind and d.dim_param else unknown())
+            name = d.dim_param
+            dims.append(as_dim(name) if name and name.__class__ is str else unknown())
     return tuple(dims)
 
 
@@ -141,10 +142,11 @@ class TypeCodec:
 
 
 def decode_notes(proto: Any) -> dict[str, Any]:
-    """Documentation and metadata of an element, as `carried` keeps them."""
+    """Documentation and metadata of an element, as `carried` keeps them. Texts that are not UTF-8, which protobuf gives as bytes, are left out."""
     notes: dict[str, Any] = {}
-    if proto.doc_string:
-        notes["doc"] = proto.doc_string
+    doc = proto.doc_string
+    if doc and doc.__class__ is str:
+        notes["doc"] = doc
     if proto.metadata_props:
         notes["metadata"] = decode_pairs(proto.metadata_props)
     return notes
@@ -159,8 +161,8 @@ def encode_notes(proto: Any, notes: Mapping[str, Any] | None) -> None:
 
 
 def decode_pairs(protos: Iterable[Any]) -> dict[str, str]:
-    """A list of StringStringEntryProtos as a dict."""
-    return {p.key: p.value for p in protos}
+    """A list of StringStringEntryProtos as a dict. Pairs that are not UTF-8 are left out."""
+    return {p.key: p.value for p in protos if p.key.__class__ is str and p.value.__class__ is str}
 
 
 def encode_pairs(protos: Any, pairs: Mapping[str, str] | None) -> None:

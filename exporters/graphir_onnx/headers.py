@@ -1,29 +1,16 @@
-"""Elements without their children, as messages: what graphs say now, and what they said when the origin was read.
+"""Elements without their children, as messages. A header's children are nodes, weights, functions, and the tensors and graphs in attributes."""
 
-A header's children are nodes, weights, functions, and the tensors and graphs in attributes.
-"""
-
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 from graphir.ir import Graph, Node, Operator, Value
 from graphir.model import Function
-from graphir.ops import lookup
 from graphir.types import Type
 
-from .attributes import Child, decode_attribute, decode_attributes, encode_attribute, encode_attributes
-from .elements import (
-    TypeCodec,
-    decode_notes,
-    decode_opsets,
-    decode_pairs,
-    domain_of,
-    encode_notes,
-    encode_opsets,
-    encode_pairs,
-)
+from .attributes import encode_attribute, encode_attributes
+from .elements import TypeCodec, encode_notes, encode_opsets, encode_pairs
 
 MODEL_FIELDS = ("ir_version", "producer_name", "producer_version", "domain", "model_version")
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -66,16 +53,6 @@ def node(parts: Parts, notes: Mapping[str, Any] | None) -> NodeProto:
     return proto
 
 
-def node_before(origin: NodeProto, now: Parts) -> NodeProto:
-    """What the node of an origin was written as when it was read."""
-    key = domain_of(origin.domain), origin.op_type, origin.overload
-    op = now.op if now.op.key == key else lookup(*key)
-    attributes = decode_attributes(op, origin.attribute)
-    # The origin is without tensors and graphs, and an empty list does not say of what it is one.
-    attributes = {name: () if isinstance(x, Child) and now.attributes.get(name) == () else x for name, x in attributes.items()}
-    return node(Parts(op, list(origin.input), list(origin.output), origin.name, attributes), decode_notes(origin))
-
-
 def adds_hidden_size(x: Node) -> bool:
     """Whether `hidden_size` is to be written for a node that has none: other readers ask for it."""
     return x.op.name in RECURRENT and not x.op.domain and "hidden_size" not in x.attributes
@@ -104,22 +81,15 @@ def graph(x: Graph, notes: Mapping[str, Any] | None, types: TypeCodec, untyped: 
     return _graph(x.name, [info(v) for v in x.inputs], [info(v) for v in x.outputs], inner, notes, types)
 
 
-def graph_before(origin: GraphProto, unbound: Collection[str], types: TypeCodec) -> GraphProto:
-    """What the graph of an origin was written as when it was read. unbound: names that stood for nothing."""
-    ends = {v.name for v in (*origin.input, *origin.output)}
-    inner = _decoded(origin.value_info, types, {*ends, *unbound})
-    return _graph(origin.name, _decoded(origin.input, types), _decoded(origin.output, types), inner, decode_notes(origin), types)
+def untyped(encoded: GraphProto) -> set[str]:
+    """The inputs and outputs of a header that have no type."""
+    return {v.name for v in (*encoded.input, *encoded.output) if not v.HasField("type")}
 
 
-def stale(origin: GraphProto | FunctionProto, x: Graph, unbound: Collection[str]) -> set[str]:
-    """Names with a type in the origin that stood for something once, and for nothing now."""
-    now = {v.name for v in x.values()}
-    return {v.name for v in origin.value_info} - now - set(unbound)
-
-
-def untyped(origin: GraphProto, types: TypeCodec) -> set[str]:
-    """The inputs and outputs for which an origin gives no type."""
-    return {v.name for v in (*origin.input, *origin.output) if not v.HasField("type") or types.decode(v.type) is None}
+def stale(origin: Any, encoded: Any, now: Graph) -> set[str]:
+    """Names that have a type in the origin, stood for something when it was read, and stand for nothing now."""
+    knew = {v.name for f in ("input", "output", "value_info") for v in getattr(encoded, f) if not isinstance(v, str)}
+    return {v.name for v in origin.value_info if v.name in knew} - {v.name for v in now.values()}
 
 
 def _graph(name: str, inputs: list[Info], outputs: list[Info], inner: list[Info], notes: Any, types: TypeCodec) -> GraphProto:
@@ -133,48 +103,23 @@ def _graph(name: str, inputs: list[Info], outputs: list[Info], inner: list[Info]
     return proto
 
 
-def _decoded(infos: Iterable[Any], types: TypeCodec, without: Collection[str] | None = None) -> list[Info]:
-    """Names with types. `without` leaves out these names, and those that have no type."""
-    found = [(v.name, types.decode(v.type) if v.HasField("type") else None) for v in infos]
-    return found if without is None else [(name, t) for name, t in found if name not in without and t is not None]
-
-
 # ---- functions and models -----------------------------------------------------------------------------------------------------------
 
 
 def function(x: Function, notes: Mapping[str, Any] | None, types: TypeCodec) -> FunctionProto:
     """A function as a message."""
-    inner: list[Info] = [(v.name, v.declared) for v in x.graph.values() if v.declared is not None]
     inputs, outputs = [v.name for v in x.graph.inputs], [v.name for v in x.graph.outputs]
-    return _function(x.key, inputs, outputs, x.attributes, x.opsets, inner, notes, types)
-
-
-def function_before(origin: FunctionProto, unbound: Collection[str], types: TypeCodec) -> FunctionProto:
-    """What the function of an origin was written as when it was read."""
-    key = domain_of(origin.domain), origin.name, origin.overload
-    attributes: dict[str, Any] = dict.fromkeys(origin.attribute)
-    attributes.update({a.name: decode_attribute(a, None) for a in origin.attribute_proto})
-    inner = _decoded(origin.value_info, types, unbound)
-    opsets = decode_opsets(origin.opset_import)
-    return _function(key, list(origin.input), list(origin.output), attributes, opsets, inner, decode_notes(origin), types)
-
-
-def _function(
-    key: tuple[str, str, str], inputs: list[str], outputs: list[str], attributes: Mapping[str, Any], opsets: Mapping[str, int],
-    inner: list[Info], notes: Mapping[str, Any] | None, types: TypeCodec,
-) -> FunctionProto:  # fmt: skip
-    domain, name, overload = key
-    proto = FunctionProto(domain=domain, name=name, input=inputs, output=outputs)
-    if overload:
-        proto.overload = overload
-    for a, default in attributes.items():
+    proto = FunctionProto(domain=x.domain, name=x.name, input=inputs, output=outputs)
+    if x.overload:
+        proto.overload = x.overload
+    for a, default in x.attributes.items():
         if default is None:
             proto.attribute.append(a)
         else:
             encode_attribute(proto.attribute_proto.add(), a, default)
-    encode_opsets(proto.opset_import, opsets)
+    encode_opsets(proto.opset_import, x.opsets)
     encode_notes(proto, notes)
-    types.infos(proto.value_info, inner)
+    types.infos(proto.value_info, [(v.name, v.declared) for v in x.graph.values() if v.declared is not None])
     return proto
 
 
@@ -188,8 +133,8 @@ def model(opsets: Mapping[str, int], metadata: Mapping[str, str], carried: Mappi
     return proto
 
 
-def model_before(origin: ModelProto) -> ModelProto:
-    """What the model of an origin was written as when it was read."""
-    carried = {k: getattr(origin, k) for k in MODEL_FIELDS if origin.HasField(k)}
-    carried["doc"] = origin.doc_string
-    return model(decode_opsets(origin.opset_import) or {"": 1}, decode_pairs(origin.metadata_props), carried)
+def model_notes(proto: ModelProto) -> dict[str, Any]:
+    """What a model carries of its message: documentation, who made it, versions."""
+    found = {k: getattr(proto, k) for k in MODEL_FIELDS if proto.HasField(k)}
+    found["doc"] = proto.doc_string
+    return {k: x for k, x in found.items() if k != "doc" or x if not isinstance(x, bytes)}

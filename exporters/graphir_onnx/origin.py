@@ -1,8 +1,10 @@
-"""What keeps a file's own bytes: an element that would not be written back as it was read keeps its message, its `origin`.
+"""What keeps a file's own bytes: an element that would not be written back as it was read carries its message, the `origin`.
 
-On export the origin is the start, and only that is overwritten in which the element, as graphs say it, has changed since.
+Beside it stands what the element was `encoded` to when it was read. On export the origin is the start, and only that is overwritten in which
+the element encodes to something else by then.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.message import Message
@@ -20,8 +22,17 @@ _ORDERED = ("input", "output")
 def keep(carried: dict[str, Any], message: Message, encoded: Message, always: bool = False) -> dict[str, Any] | None:
     """`carried`, with the message as its origin where what graphs say of it encodes to other bytes. None where nothing is left to carry."""
     if always or message.SerializeToString() != encoded.SerializeToString():
-        carried["origin"] = message.SerializeToString()
+        carried["origin"], carried["encoded"] = message.SerializeToString(), encoded.SerializeToString()
     return carried or None
+
+
+def restore(message: Any, carried: Mapping[str, Any] | None, now: Message) -> None:
+    """Fill an empty message with what graphs say now, laid over the origin if there is one."""
+    if carried and "origin" in carried:
+        message.ParseFromString(carried["origin"])
+        overwrite(message, type(now).FromString(carried["encoded"]), now)
+    else:
+        message.CopyFrom(now)
 
 
 def overwrite(message: Any, before: Any, after: Any) -> None:
@@ -93,8 +104,9 @@ def _overwrite_list(messages: Any, before: Any, after: Any, name: str) -> None:
 
 
 def _aligned(messages: Any, before: Any, key: str) -> list[tuple[Any, Any]]:
-    """Each message with what graphs say of it, None where they say nothing."""
-    if len(messages) == len(before):
+    """Each message with what graphs said of it, None where they said nothing."""
+    keys = [getattr(m, key) for m in messages]
+    if len(messages) == len(before) and (key == "domain" or keys == [getattr(b, key) for b in before]):  # domains have two spellings
         return list(zip(messages, before))
     left = {getattr(b, key): b for b in before}
-    return [(m, left.pop(getattr(m, key), None)) for m in messages]
+    return [(m, left.pop(k, None)) for m, k in zip(messages, keys)]

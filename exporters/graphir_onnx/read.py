@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -18,7 +18,7 @@ from graphir.tensors import SparseTensor, Tensor
 from graphir.types import Type
 
 from . import headers, wire
-from .attributes import CHILDREN, decode_attribute, decode_attributes
+from .attributes import CHILDREN, ReadChild, decode_attribute, decode_attributes
 from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted
 from .external import find_nothing
 from .lowest import needed_ir
@@ -38,6 +38,8 @@ def read(data: bytes | memoryview, find: FindData = find_nothing) -> Model:
             model = Reader(find, big).model(proto)
         except RecursionError:
             raise FormatError("its graphs are nested too deep") from None
+        except UnicodeDecodeError as e:
+            raise FormatError(f"a name in it is not UTF-8: {e}") from None
     from graphir.passes.infer import infer
 
     infer(model)
@@ -113,9 +115,7 @@ class Reader:
         model.training = [{"origin": t.SerializeToString()} for t in proto.training_info]
         for field in ("graph", "functions", "training_info"):
             proto.ClearField(field)
-        carried = {k: getattr(proto, k) for k in headers.MODEL_FIELDS if proto.HasField(k)}
-        if proto.doc_string:
-            carried["doc"] = proto.doc_string
+        carried = headers.model_notes(proto)
         model.carried = keep(carried, proto, headers.model(model.opsets, model.metadata, carried)) or {}
         if needed_ir(model) > proto.ir_version:
             model.carried["needed_ir"] = needed_ir(model)
@@ -142,7 +142,7 @@ class Reader:
         except FormatError as e:
             raise FormatError(f"{where}: {e}") from None
         proto.ClearField("node")
-        carried = self._unbound(decode_notes(proto), proto.value_info, graph)
+        carried = decode_notes(proto)
         domain = domain_of(proto.domain)
         function = Function(domain, proto.name, graph, overload=proto.overload, attributes=attributes, opsets=opsets)
         function.carried = keep(carried, proto, headers.function(function, carried, self.types))
@@ -154,7 +154,7 @@ class Reader:
         """Fill `graph` from its message."""
         try:
             self._graph(proto, graph, outer, big)
-        except FormatError as e:
+        except (FormatError, UnicodeDecodeError) as e:
             raise FormatError(f"graph {quoted(proto.name)}: {e}") from None
 
     def _graph(self, proto: GraphProto, graph: Graph, outer: Scope | None, big: dict[int, memoryview]) -> None:
@@ -182,7 +182,7 @@ class Reader:
         graph.outputs = [self._known(scope, v.name, "output") for v in proto.output]
         for field in ("node", "initializer", "sparse_initializer"):
             proto.ClearField(field)
-        carried = self._unbound(decode_notes(proto), proto.value_info, graph)
+        carried = decode_notes(proto)
         untyped = any(v.declared is None for v in (*graph.inputs, *graph.outputs))
         graph.carried = keep(carried, proto, headers.graph(graph, carried, self.types), always=untyped)
 
@@ -196,15 +196,6 @@ class Reader:
     def _declared(self, infos: Iterable[Any]) -> dict[str, Type]:
         found = {v.name: self.types.decode(v.type) for v in infos if v.HasField("type")}
         return {name: t for name, t in found.items() if t is not None}
-
-    def _unbound(self, carried: dict[str, Any], infos: Iterable[Any], graph: Graph) -> dict[str, Any]:
-        """Enter the names that have a type in the file, but stand for nothing in the graph."""
-        if infos:
-            names = {v.name for v in graph.values()}
-            unbound = [v.name for v in infos if v.name not in names]
-            if unbound:
-                carried["unbound"] = unbound
-        return carried
 
     def _enter(self, scope: Scope, value: Value, what: str) -> None:
         if not value.name:
@@ -229,7 +220,7 @@ class Reader:
         for proto in protos:
             try:
                 self._node(proto, graph, scope, declared)
-            except FormatError as e:
+            except (FormatError, UnicodeDecodeError) as e:
                 label = proto.name or next(iter(proto.output), "")
                 raise FormatError(f"node {quoted(label)} ({quoted(proto.op_type)[1:-1]}): {e}") from None
 
@@ -264,7 +255,7 @@ class Reader:
         op = self.operators[key] = Operator(*called) if called in self.functions else lookup(domain, name, overload)
         return op
 
-    def _children(self, graph: Graph, scope: Scope) -> Callable[[AttributeProto, int], Any]:
+    def _children(self, graph: Graph, scope: Scope) -> ReadChild:
         """What reads the tensors and graphs of an attribute, and takes them out of it."""
 
         def one(proto: Any) -> Tensor | SparseTensor | Graph:

@@ -15,7 +15,7 @@ from graphir.types import TensorType
 
 from . import wire
 from .elements import DTYPES, ENUMS, decode_notes, decode_pairs, encode_notes, quoted
-from .origin import keep, overwrite
+from .origin import keep, restore
 
 FIELDS: dict[np.dtype, str] = {dtype: onnx.helper.tensor_dtype_to_field(n) for n, dtype in DTYPES.items()}
 # Floats are read from the wire to the bit; the type of their numbers there.
@@ -85,7 +85,9 @@ def _external(proto: TensorProto, dtype: np.dtype, shape: tuple[int, ...], find:
         raise FormatError("its strings are said to lie in another file; expected them in string_data")
     entries = decode_pairs(proto.external_data)
     if len(entries) != len(proto.external_data):
-        raise FormatError(f"its external data has a key twice among {', '.join(quoted(e.key) for e in proto.external_data[:8])}")
+        raise FormatError(
+            f"its external data has a key twice, or a text that is not UTF-8, among {', '.join(quoted(e.key) for e in proto.external_data[:8])}"
+        )
     carried["external"] = entries
     read = find(entries, nbytes(dtype, math.prod(shape)))
     if read is None:
@@ -189,13 +191,12 @@ def encode_tensor(proto: TensorProto, tensor: Tensor, external: Mapping[str, str
     """Write a tensor. external: where its data lies, if in another file."""
     carried = tensor.carried or {}
     header = tensor_header(tensor, carried, external, name)
-    if "origin" in carried:
-        proto.ParseFromString(carried["origin"])
-        overwrite(proto, tensor_header(tensor, carried, carried.get("external"), proto.name), header)
-    else:
-        proto.CopyFrom(header)
+    restore(proto, carried, header)
     if external is None:
         _encode_data(proto, tensor)
+    elif tensor.storage != "external":  # it moves out, and takes along what its origin holds
+        proto.ClearField("raw_data")
+        proto.ClearField(FIELDS[tensor.dtype])  # pyright: ignore[reportArgumentType]
 
 
 def _encode_data(proto: TensorProto, tensor: Tensor) -> None:
@@ -253,8 +254,7 @@ def encode_sparse(
 ) -> None:
     """Write a sparse tensor. place: says of a tensor where its data lies, if in another file."""
     carried = sparse.carried or {}
-    before = SparseTensorProto(dims=sparse.shape)
-    proto.ParseFromString(carried.get("origin") or before.SerializeToString())
+    restore(proto, carried, SparseTensorProto(dims=sparse.shape))
     encode_tensor(proto.values, sparse.values, place(sparse.values), name)
     if not carried.get("bare"):
         encode_tensor(proto.indices, sparse.indices, place(sparse.indices))

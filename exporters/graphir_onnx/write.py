@@ -11,9 +11,9 @@ from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 
 from . import headers
-from .attributes import CHILDREN, children
+from .attributes import CHILDREN, children, kind_of
 from .elements import TypeCodec, quoted
-from .origin import overwrite
+from .origin import restore
 from .tensors import encode_sparse, encode_tensor
 
 Place = Callable[[Tensor], Mapping[str, str] | None]
@@ -28,10 +28,7 @@ def write(model: Model, opsets: Mapping[str, int], ir_version: int | None, place
         raise FormatError(
             "the model updates its weights when it runs, which a plain ONNX graph cannot say; clear `updates` to export the graph"
         )
-    try:
-        return Writer(place).model(model, opsets, ir_version)
-    except RecursionError:
-        raise FormatError("the graphs are nested too deep for an ONNX file") from None
+    return Writer(place).model(model, opsets, ir_version)
 
 
 class Writer:
@@ -46,11 +43,8 @@ class Writer:
         carried = dict(model.carried or {})
         if ir_version is not None:
             carried["ir_version"] = ir_version
-        header = headers.model(opsets, model.metadata, carried)
-        proto = header
-        if "origin" in carried:
-            proto = ModelProto.FromString(carried["origin"])
-            overwrite(proto, headers.model_before(ModelProto.FromString(carried["origin"])), header)
+        proto = ModelProto()
+        restore(proto, carried, headers.model(opsets, model.metadata, carried))
         self.graph(proto.graph, model.graph)
         for f in model.functions.values():
             self.function(proto.functions.add(), f)
@@ -66,14 +60,9 @@ class Writer:
             raise FormatError(
                 f"function {quoted(function.name)} has the weight {quoted(name)}; ONNX functions have Constant nodes in place of them"
             )
-        header = headers.function(function, carried, self.types)
+        restore(proto, carried, headers.function(function, carried, self.types))
         if "origin" in carried:
-            proto.ParseFromString(carried["origin"])
-            unbound = carried.get("unbound", ())
-            overwrite(proto, headers.function_before(proto, unbound, self.types), header)
-            _remove(proto.value_info, headers.stale(proto, graph, unbound))
-        else:
-            proto.CopyFrom(header)
+            _remove(proto.value_info, headers.stale(proto, FunctionProto.FromString(carried["encoded"]), graph))
         self._children(proto.attribute_proto, function.attributes)
         for node in graph.nodes:
             self.node(proto.node.add(), node)
@@ -82,11 +71,9 @@ class Writer:
         """Fill the message of a graph."""
         carried = graph.carried or {}
         if "origin" in carried:
-            proto.ParseFromString(carried["origin"])
-            unbound = carried.get("unbound", ())
-            header = headers.graph(graph, carried, self.types, headers.untyped(proto, self.types))
-            overwrite(proto, headers.graph_before(proto, unbound, self.types), header)
-            _remove(proto.value_info, headers.stale(proto, graph, unbound))
+            encoded = GraphProto.FromString(carried["encoded"])
+            restore(proto, carried, headers.graph(graph, carried, self.types, headers.untyped(encoded)))
+            _remove(proto.value_info, headers.stale(proto, encoded, graph))
         else:
             proto.CopyFrom(headers.graph(graph, carried, self.types))
         for name, weight in graph.weights.items():
@@ -102,12 +89,9 @@ class Writer:
         carried = node.carried or {}
         parts = headers.parts_of(node)
         try:
-            if "origin" in carried:
-                proto.ParseFromString(carried["origin"])
-                overwrite(proto, headers.node_before(proto, parts), headers.node(parts, carried))
-            else:
-                parts = headers.with_hidden_size(parts, node) if headers.adds_hidden_size(node) else parts
-                proto.CopyFrom(headers.node(parts, carried))
+            if "origin" not in carried and headers.adds_hidden_size(node):
+                parts = headers.with_hidden_size(parts, node)
+            restore(proto, carried, headers.node(parts, carried))
             if node.attributes:
                 self._children(proto.attribute, node.attributes)
         except (FormatError, TypeError, ValueError) as e:
@@ -122,7 +106,7 @@ class Writer:
             found = children(x)
             if not found:
                 continue
-            field, many = CHILDREN[proto.type]
+            field, many = CHILDREN[kind_of(x)]
             target = getattr(proto, field)
             for child in found:
                 self._child(target.add() if many else target, child)

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return graphir.main(arguments, prog_name="graphir", standalone_mode=False) or 0
     except click.UsageError as e:
         where = f" (see `{e.ctx.command_path} --help`)" if e.ctx else ""
-        return _fail(f"{e.format_message()}{where}", 2)
+        return _fail(f"{e.format_message().rstrip('.')}{where}", 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 1)
     except BrokenPipeError:  # the reader went away: say nothing, also when the interpreter flushes

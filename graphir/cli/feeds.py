@@ -1,5 +1,7 @@
 """The inputs of `graphir run`, from files and from what stands on the command line."""
 
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,8 @@ def feeds(model: Model, file: str | None, given: Iterable[str], dims: Mapping[st
     missing = [v for v in inputs.values() if v.name not in found and v.tensor is None]
     if missing:
         have = f"; {file} holds {', '.join([*found, *others])}" if file else ""
-        raise ValueError(f"input {missing[0].name} is missing; expected {_listed(missing)}{have}")
+        remedy = have or f"; give --input {missing[0].name}=FILE.npy, or --inputs FILE.npz"
+        raise ValueError(f"the input {_listed(missing[:1])} is missing{remedy}")
     return found, others
 
 
@@ -48,8 +51,8 @@ def _from_npz(file: str, inputs: Mapping[str, Value]) -> tuple[dict[str, Any], l
             return {n: _as_declared(loaded[n], inputs[n]) for n in loaded.files if n in inputs}, [
                 n for n in loaded.files if n not in inputs
             ]
-        except ValueError as e:
-            raise ValueError(f"{file}: {e}") from None
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error):
+            raise ValueError(f"{file} holds what is no plain array, or is damaged") from None
 
 
 def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.Generator) -> Any:
@@ -69,8 +72,8 @@ def _loaded(file: str) -> Any:
         raise ValueError(f"{file}: there is no such file")
     try:
         return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as e:
-        raise ValueError(f"{file} is no .npy or .npz file that can be read: {e}") from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile):  # NumPy's own text recommends unpickling
+        raise ValueError(f"{file} is no .npy or .npz file of plain arrays") from None
 
 
 def _as_declared(array: np.ndarray, value: Value) -> np.ndarray:

@@ -36,10 +36,22 @@ class _Dim(click.ParamType):
         return (name, int(size)) if name and size.isdecimal() else self.fail(f"{value!r} is no size, such as N=8", param, ctx)
 
 
+class _Given(click.ParamType):
+    """An input: NAME=FILE.npy, NAME=zeros, NAME=random."""
+
+    name = "input"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        return value if "=" in value else self.fail(f"{value!r} is no input, such as x=FILE.npy, x=zeros or x=random", param, ctx)
+
+
 @click.command(short_help="Run a model on arrays.")
 @model_argument
 @click.option("--inputs", "file", metavar="FILE.npz", help="Arrays by input name; others in the file are left alone.")
-@click.option("--input", "given", metavar="NAME=...", multiple=True, help="One input: FILE.npy, zeros, random, or random:8x64.")
+@click.option(
+    "--input", "given", type=_Given(), metavar="NAME=...", multiple=True, help="One input: FILE.npy, zeros, random, or random:8x64."
+)
 @click.option("--output", metavar="FILE.npz", help="Save the results, by name.")
 @click.option("--fetch", multiple=True, metavar="ADDRESS|all", help="Values to compute, outputs or not. [default: the outputs]")
 @click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the model; `graphir runtimes` lists them.")

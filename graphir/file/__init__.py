@@ -13,7 +13,6 @@ import numpy as np
 
 from ..dtypes import NAMES
 from ..model import Model
-from ..passes.infer import infer
 from ..plugins import FormatError, write_atomically
 from . import data, plain
 from .container import Container, Stored, write
@@ -93,12 +92,10 @@ def _model(buffer: Any, name: str, verify: bool) -> Model:
         tree = _message(container)
         if verify:
             _verify(container, tree["sha256"])
-        model = decode(tree, lambda key, dtype, shape: _reading(container, name, key, dtype, shape))
+        return decode(tree, lambda key, dtype, shape: _reading(container, name, key, dtype, shape))
     except FormatError as e:
         text = str(e).replace(f"{name}: ", "")  # what reads a tensor says so, too
         raise FormatError(f"{name}: {text}") from None
-    infer(model)
-    return model
 
 
 def _message(container: Container) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import numpy as np
 
 from ..dtypes import NAMES
 from ..model import Model
-from ..passes.infer import infer
 from ..plugins import FormatError, write_atomically
 from . import plain
 from .message import encode
@@ -26,9 +25,7 @@ def load(path: Path) -> Model:
 
 def loads(data: bytes) -> Model:
     """The model in a text. Raises FormatError where it needs tensors, which are not there."""
-    model = decode(plain.read(data), _missing)
-    infer(model)
-    return model
+    return decode(plain.read(data), _missing)
 
 
 def recognizes(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 What is empty or as usual is left out, so that the text stays short; each node, weight and input has a line of its own.
 """
 
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from ..ir import Graph, Node, Operator, Ref, Value, Weight
@@ -19,11 +20,12 @@ from .type_text import TypeWriter
 VERSION = 1
 MESSAGE = "graphir.model"  # the key of the tensor that holds the message
 RESERVED = (MESSAGE, METADATA)
-DEPTH = 64  # of graphs within graphs
+DEPTH = 48  # of graphs within graphs; protobuf stops at about as many
 
 
 def encode(model: Model) -> tuple[bytes, dict[str, Tensor]]:
     """The message, in UTF-8, and the tensors that it speaks of, by key; equal ones once. Raises FormatError where the model cannot be written."""
+    check_calls(model)
     writer = _Writer(model)
     return (plain.write(writer.model()) + "\n").encode(), writer.tensors
 
@@ -213,12 +215,24 @@ class _Writer:
                 return {"type": self.type(x)}
             case Ref():
                 return {"ref": x.name, "kind": x.kind}
-            case tuple():
+            case tuple() if not any(isinstance(y, tuple) for y in x):
                 parts = [self.attribute(y, f"{address}[{i}]") for i, y in enumerate(x)]
                 return Lines(parts) if x and isinstance(x[0], Graph) else parts
             case int() | float() | str() | bytes():
                 return plain.encode(x)
         raise FormatError(f"{address!r} is of type {type(x).__name__}, which no attribute can be")
+
+
+def check_calls(model: Model) -> None:
+    """Raises FormatError where a function calls itself, be it through others."""
+    calls = {
+        key: {node.op.key for graph in f.graph.walk() for node in graph.nodes} & model.functions.keys()
+        for key, f in model.functions.items()
+    }
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as e:
+        raise FormatError(f"function {Operator(*e.args[1][0])} calls itself, or a function that does; expected no recursion") from None
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -9,12 +9,13 @@ import numpy as np
 from ..ir import Graph, Operator, Ref, Value, Weight
 from ..model import Function, Model
 from ..ops import lookup
+from ..passes.infer import infer
 from ..plugins import FormatError
 from ..tensors import SparseTensor, Tensor
 from ..types import TensorType
 from . import plain
 from .container import RANK_LIMIT
-from .message import DEPTH, VERSION
+from .message import DEPTH, VERSION, check_calls
 from .type_text import TypeReader
 
 # What an object of each kind has: the required entries, and those that may be left out.
@@ -44,11 +45,13 @@ _KIND_NAMES = ("constant", "state", "default")
 
 
 def decode(tree: Any, read: Read) -> Model:
-    """The model that a message holds. Raises FormatError."""
+    """The model that a message holds, with inferred types. Raises FormatError."""
     try:
-        return _Reader(read).model(tree)
+        model = _Reader(read).model(tree)
+        infer(model)
     except RecursionError:
-        raise FormatError("graphs or attributes are nested too deep") from None
+        raise FormatError("graphs, attributes or calls of functions are nested too deep") from None
+    return model
 
 
 def check_version(tree: Any) -> dict[str, Any]:
@@ -73,6 +76,7 @@ class _Reader:
             f = self.function(entry)
             if model.functions.setdefault(f.key, f) is not f:
                 raise FormatError(f"two functions are called {Operator(*f.key)}")
+        check_calls(model)
         if x.get("updates"):
             addresses = model.addresses()
             for entry in x["updates"]:
@@ -179,6 +183,8 @@ class _Reader:
     def attribute(self, x: Any, graph: Graph | None) -> Any:
         """An attribute, or the data of a weight. graph: that of the node; None where no graph can be among the attributes."""
         if isinstance(x, list):
+            if any(isinstance(y, list) for y in x):
+                raise FormatError("an attribute is a list of lists")
             return tuple([self.attribute(y, graph) for y in x])
         if not isinstance(x, dict):
             if x is None:

@@ -70,6 +70,17 @@ def fits(shape: Shape, onto: Shape) -> bool:
     return True
 
 
+def differ(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
+    """Whether two shapes are surely not the same."""
+    return len(a) != len(b) or any(x != y and x.__class__ is int and y.__class__ is int for x, y in zip(a, b))
+
+
+def expect_shape(x: Value | None, shape: Shape, name: str) -> None:
+    """Raises RuleError where the input called `name` surely has another shape; nothing where it is left out."""
+    if x is not None and differ(x.shape, shape):
+        raise RuleError(f"{name} has shape {list(x.shape)}; expected {list(shape)}")
+
+
 def axis_of(axis: int, rank: int, name: str = "axis", beyond: int = 0) -> int:
     """The axis counted from the front. `beyond`: how far past the last one it may lie. Raises RuleError where there is no such axis."""
     if not -rank - beyond <= axis < rank + beyond:
@@ -174,7 +185,7 @@ def join(a: Type | None, b: Type | None, dim: Callable[[Dim, Dim], Dim]) -> Type
         alike = a.known is not None and a.known == b.known and all(not isinstance(k, Expr) or dim(k, k) == k for k in a.known)
         return TensorType(a.dtype, [dim(x, y) for x, y in zip(a.shape, b.shape)], a.known if alike else None)
     if isinstance(a, OptionalType) or isinstance(b, OptionalType):  # what is there is as good as what may be
-        return OptionalType(join(*(t.element if isinstance(t, OptionalType) else t for t in (a, b)), dim))
+        return OptionalType(join(a.element if isinstance(a, OptionalType) else a, b.element if isinstance(b, OptionalType) else b, dim))
     if isinstance(a, SequenceType) and isinstance(b, SequenceType):
         return SequenceType(join(a.element, b.element, dim))
     if a == b:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from ..types import TensorType
 from ._elementwise import same_type
-from ._op import DType, Ints, RuleError, T, T1, T2, op
+from ._op import T1, T2, DType, Ints, RuleError, T, op
 from ._types import BOOLEAN, FLOAT, INTS, dtypes
 
 U = Annotated[Any, "U"]

@@ -62,6 +62,8 @@ def if_(cond: Bool, *, then_branch: Graph, else_branch: Graph) -> list[Type]:
     taken, other = then_branch.outputs, else_branch.outputs
     if len(taken) != len(other):
         raise RuleError(f"then_branch has {len(taken)} outputs and else_branch {len(other)}; expected as many")
+    if cond.known is not None:
+        taken = other = taken if cond.known[0] else other
     meet = _at_exit((), then_branch, else_branch)
     return [meet(a.type, b.type) for a, b in zip(taken, other)]
 
@@ -128,11 +130,16 @@ def _check_state(inputs: Sequence[Value], outputs: Sequence[Value]) -> None:
 
 
 def _surely_differ(a: Type | None, b: Type | None) -> bool:
+    """Whether what is made as `b` cannot be taken as `a`. An unknown of `a` takes any size."""
     if not isinstance(a, TensorType) or not isinstance(b, TensorType):
         return False
     if a.dtype != b.dtype or a.shape is None or b.shape is None:
         return a.dtype != b.dtype
-    return len(a.shape) != len(b.shape) or any(x != y and isinstance(x - y, int) for x, y in zip(a.shape, b.shape))
+    return len(a.shape) != len(b.shape) or any(x != y and isinstance(x - y, int) and not _is_unknown(x) for x, y in zip(a.shape, b.shape))
+
+
+def _is_unknown(d: Dim) -> bool:
+    return isinstance(d, Expr) and d.is_unknown
 
 
 def _trips(m: Value | None, cond: Value | None, body: Graph) -> Dim:
@@ -254,7 +261,7 @@ def widened(node: Node) -> dict[str, list[Type | None]]:
     outer = _outer(node.inputs, body)
 
     def dim(a: Dim, b: Dim) -> Dim:
-        loose = isinstance(a, Expr) and a.is_unknown and a.terms[0][0][0].key not in outer
+        loose = _is_unknown(a) and not any(x.key in outer for x in atoms(a))
         return a if a == b or loose else unknown()
 
     types: list[Type | None] = [v.type for v in body.inputs]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ..dims import Dim, Shape, ceil_div, max_, min_
 from ..types import TensorType
 from ._op import Op, RuleError, T, op
-from ._types import FLOAT, dtypes
+from ._types import FLOAT, differ, dtypes, expect_shape
 
 Ints = Sequence[int] | None
 Size = Any  # a Dim in a type rule, an int in a kernel
@@ -103,22 +103,16 @@ def _filters(x: Any, w: Any, b: Any, kernel_shape: Ints, group: int, transposed:
     if x.rank < 3 or w.rank != x.rank:
         raise RuleError(f"x has rank {x.rank} and w {w.rank}; expected one rank, 3 or more")
     taken, made = (w.shape[0], w.shape[1] * group) if transposed else (w.shape[1] * group, w.shape[0])
-    if differ(x.shape[1], taken):
+    if differ(x.shape[1:2], (taken,)):
         raise RuleError(f"x has {x.shape[1]} channels; w takes {taken}")
     parted = taken if transposed else made
     if group < 1 or (isinstance(parted, int) and parted % group):
         raise RuleError(f"group is {group}; expected a divisor of {parted}")
-    if b is not None and (b.rank != 1 or differ(b.shape[0], made)):
-        raise RuleError(f"b has shape {list(b.shape)}; expected {[made]}")
+    expect_shape(b, (made,), "b")
     kernel = w.shape[2:]
-    if kernel_shape and (len(kernel_shape) != len(kernel) or any(map(differ, kernel_shape, kernel))):
+    if kernel_shape and differ(kernel_shape, kernel):
         raise RuleError(f"kernel_shape is {list(kernel_shape)}; that of w is {list(kernel)}")
     return made, kernel_shape or kernel
-
-
-def differ(a: Dim, b: Dim) -> bool:
-    """Whether two dims are surely not the same."""
-    return a != b and isinstance(a, int) and isinstance(b, int)
 
 
 # fmt: off

@@ -6,16 +6,10 @@ from ..dims import Dim, Shape
 from ..dtypes import BOOL
 from ..types import TensorType
 from ._elementwise import same_type
-from ._op import Bool, DType, Floats, RuleError, T, T1, T2, op
-from ._types import FLOAT, FLOAT8, axis_of, fits
+from ._op import T1, T2, Bool, DType, Floats, RuleError, T, op
+from ._types import FLOAT, FLOAT8, axis_of, expect_shape, fits
 
 V = Annotated[Any, "V"]
-
-
-def _expect(x: Any, shape: Shape, name: str) -> None:
-    """Raises RuleError where x surely has another shape."""
-    if x.rank != len(shape) or any(a != b and isinstance(a, int) and isinstance(b, int) for a, b in zip(x.shape, shape)):
-        raise RuleError(f"{name} has shape {list(x.shape)}; expected {list(shape)}")
 
 
 def _expect_fit(x: Any, shape: Shape, name: str) -> None:
@@ -40,7 +34,7 @@ def batch_normalization(
     With training_mode, with those of the batch; then the running ones follow: input_mean * momentum + mean * (1 - momentum), and so the variance.
     """
     for v, name in ((scale, "scale"), (b, "b"), (input_mean, "input_mean"), (input_var, "input_var")):
-        _expect(v, (_channels(x, rank=1),), name)
+        expect_shape(v, (_channels(x, rank=1),), name)
     return same_type(x), same_type(input_mean) if training_mode else None, same_type(input_var) if training_mode else None
 
 
@@ -69,8 +63,8 @@ def rms_normalization(x: T, scale: V, *, axis: int = -1, epsilon: float = 1e-5, 
 def instance_normalization(input: T, scale: T, b: T, *, epsilon: float = 1e-5) -> TensorType:
     """(x - mean) / sqrt(var + epsilon) * scale + b for each channel of each x in (N, C, ...)."""
     channels = _channels(input)
-    _expect(scale, (channels,), "scale")
-    _expect(b, (channels,), "b")
+    expect_shape(scale, (channels,), "scale")
+    expect_shape(b, (channels,), "b")
     return same_type(input)
 
 
@@ -80,8 +74,8 @@ def group_normalization(x: T, scale: T, bias: T, *, num_groups: int, epsilon: fl
     channels = _channels(x)
     if num_groups < 1 or (isinstance(channels, int) and channels % num_groups):
         raise RuleError(f"num_groups is {num_groups}; expected a divisor of the {channels} channels of x")
-    _expect(scale, (channels,), "scale")
-    _expect(bias, (channels,), "bias")
+    expect_shape(scale, (channels,), "scale")
+    expect_shape(bias, (channels,), "bias")
     return same_type(x)
 
 
@@ -117,6 +111,5 @@ def dropout(
 ) -> tuple[TensorType, TensorType]:
     """data as it is; in training mode, each number times 1 / (1 - ratio), or zero with the probability `ratio` (0.5). The mask tells which were kept."""
     for v, name in ((ratio, "ratio"), (training_mode, "training_mode")):
-        if v is not None:
-            _expect(v, (), name)
+        expect_shape(v, (), name)
     return same_type(data), TensorType(BOOL, data.shape)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from ..dtypes import NAMES, as_dtype
 from ..types import TensorType
-from ._op import DType, RuleError, T1, T2, T3, op
+from ._op import T1, T2, T3, DType, RuleError, op
 from ._types import FLOAT8, axis_of, dtypes
 from .math import matmul
 from .nn import conv
@@ -17,16 +17,18 @@ TS = Annotated[Any, "TS"]
 T4 = Annotated[Any, "T4"]
 
 
-def _check_scale(x: Any, scale: Any, zero_point: Any, axis: int, block_size: int) -> None:
-    """Raises RuleError where a scale surely does not fit: one for all, one for each place on an axis, or one for each block along it."""
-    if zero_point is not None and zero_point.rank != scale.rank:
-        raise RuleError(f"the scale has shape {list(scale.shape)} and the zero point {list(zero_point.shape)}; expected one shape")
+def _check_scale(x: Any, scale: Any, axis: int, block_size: int) -> None:
+    """Raises RuleError where a scale or zero point surely does not fit: one for all, one for each place on an axis, or one for each block along it."""
+    if scale is None:
+        return
     if block_size < 0 or scale.rank not in ((x.rank,) if block_size else (0, 1)):
-        raise RuleError(f"the scale has rank {scale.rank} and block_size is {block_size}; expected rank 0 or 1, or that of x with a block_size")
+        raise RuleError(
+            f"{scale.name} has rank {scale.rank} and block_size is {block_size}; expected rank 0 or 1, or that of x with a block_size"
+        )
     if scale.rank == 1 and not block_size and scale.shape[0] != 1:
         places, given = x.shape[axis_of(axis, x.rank)], scale.shape[0]
         if places != given and isinstance(places, int) and isinstance(given, int):
-            raise RuleError(f"there are {given} scales; expected one, or {places}, one for each place on axis {axis}")
+            raise RuleError(f"{scale.name} has {given} numbers; expected one, or {places}, one for each place on axis {axis}")
 
 
 @op("QuantizeLinear", since=28, T1=HIGH | dtypes("int32"), T2=HIGH | SCALES | dtypes("int32"), T3=LOW)
@@ -39,7 +41,8 @@ def quantize_linear(
     The scale is one number, one for each place on `axis`, or with block_size one for each block of so many along it. `precision` is the dtype in which to
     divide, that of the scale by default; saturate=0 lets float8 overflow.
     """
-    _check_scale(x, y_scale, y_zero_point, axis, block_size)
+    _check_scale(x, y_scale, axis, block_size)
+    _check_scale(x, y_zero_point, axis, block_size)
     dtype = as_dtype(output_dtype or "uint8") if y_zero_point is None else y_zero_point.dtype
     if output_dtype is not None and dtype != as_dtype(output_dtype):
         raise RuleError(f"y_zero_point is {NAMES[dtype]} and output_dtype is {output_dtype}; expected one dtype")
@@ -51,7 +54,8 @@ def dequantize_linear(
     x: T1, x_scale: T2, x_zero_point: T1 | None = None, *, axis: int = 1, block_size: int = 0, output_dtype: DType | None = None
 ) -> TensorType:
     """(x - x_zero_point) * x_scale, as output_dtype, else the dtype of x_scale. The scale is laid out as for QuantizeLinear."""
-    _check_scale(x, x_scale, x_zero_point, axis, block_size)
+    _check_scale(x, x_scale, axis, block_size)
+    _check_scale(x, x_zero_point, axis, block_size)
     return TensorType(output_dtype or x_scale.dtype, x.shape)
 
 

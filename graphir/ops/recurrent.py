@@ -20,9 +20,7 @@ def lstm(
 
     i = f(x Wi' + h Ri' + pi c + bi); f = f(... + pf c); c = f c + i g(x Wc' + h Rc' + bc); o = f(... + po c); h = o h(c).
     """
-    y, last = _states(x, w, r, b, (initial_h, initial_c), 4, direction, hidden_size, layout, activations, 3)
-    if p is not None:
-        _check("p", p, (last.shape[layout], 3 * last.shape[2]))  # pyright: ignore[reportOptionalSubscript, reportOptionalOperand]
+    y, last = _states(x, w, r, b, (initial_h, initial_c), 4, direction, hidden_size, layout, activations, 3, p)
     return y, last, last
 
 
@@ -54,7 +52,7 @@ def rnn(
 
 def _states(
     x: Value, w: Value, r: Value, b: Value | None, initial: tuple[Value | None, ...], gates: int, direction: str, hidden_size: int | None,
-    layout: int, activations: tuple[str, ...] | None, functions: int,
+    layout: int, activations: tuple[str, ...] | None, functions: int, p: Value | None = None,
 ) -> tuple[TensorType, TensorType]:  # fmt: skip
     """The types of all hidden states and of the last one."""
     if direction not in ("forward", "reverse", "bidirectional"):
@@ -69,6 +67,7 @@ def _states(
     _check("w", w, (directions, gates * hidden, x.shape[2]))
     _check("r", r, (directions, gates * hidden, hidden))
     _check("b", b, (directions, 2 * gates * hidden))
+    _check("p", p, (directions, 3 * hidden))
     last = (directions, batch, hidden) if not layout else (batch, directions, hidden)
     for name, state in zip(("initial_h", "initial_c"), initial):
         _check(name, state, last)

@@ -123,7 +123,7 @@ def sequence_map_by_loop(input_sequence: Value, *additional_inputs: Value, body:
     with trip:
         given = (input_sequence, *additional_inputs)
         values = {v: sequence_at(x, i) if isinstance(x.type, SequenceType) else x for v, x in zip(body.inputs, given)}
-        values.update((w, trip.weight(trip.fresh(w.name), w.tensor)) for w in body.weights.values())
+        values.update((w, trip.weight(trip.fresh(w.name), w.tensor, w.kind)) for w in body.weights.values())
         for node in body.nodes:
             copy_node(node, trip, values, prefix="")
         longer = [sequence_insert(s, values.get(v, v)) for s, v in zip(made, body.outputs)]

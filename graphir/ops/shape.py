@@ -221,35 +221,23 @@ def sliced(n: Dim, start: Dim | None, end: Dim | None, step: int | None) -> Dim:
         return unknown()
     if isinstance(n, int) and isinstance(start, int) and isinstance(end, int):
         return len(range(*slice(start, end, step).indices(n)))
-    if step > 0:
-        length = _span(n, start, end)
-    else:
-        low, high = _position(n, start, n - 1), _position(n, end, n - 1)
-        length = None if low is None or high is None else max_(max_(low, -1) - max_(high, -1), 0)
-    return unknown() if length is None else ceil_div(length, abs(step))
-
-
-def _span(n: Dim, start: Dim, end: Dim) -> Dim | None:
-    """The size of [start:end] of an axis of size n, with as few max and min as will do."""
-    low, high = _position(n, start), _position(n, end)
+    first, last = (0, n) if step > 0 else (-1, n - 1)
+    low, high = _position(n, start, first, last), _position(n, end, first, last)
     if low is None or high is None:
-        return None
-    if nonnegative(low):
-        return max_(high - (start if nonnegative(start) and low != n else low), 0)  # past n, high - start is below 0 anyway
-    reach = high - low  # low may lie before the first element
-    if isinstance(reach, int) or high == n:
-        return min_(max_(reach, 0), max_(high, 0))
-    return max_(high - max_(low, 0), 0)
+        return unknown()
+    return ceil_div(max_(high - low if step > 0 else low - high, 0), abs(step))
 
 
-def _position(n: Dim, bound: Dim, last: Dim | None = None) -> Dim | None:
-    """Where a bound lies on an axis of size n, at most at `last` (n by default), perhaps before 0. None where its sign is open."""
-    last = n if last is None else last
+def _position(n: Dim, bound: Dim, first: Dim, last: Dim) -> Dim | None:
+    """Where a bound lies on an axis of size n, between `first` and `last`; None where its sign is open.
+
+    All is said in terms of min, so that what is cut apart adds up again: x[:k] is min(k, n) long, and x[k:] n - min(k, n).
+    """
     if isinstance(bound, int) and abs(bound) >= ENDLESS:
-        return last if bound > 0 else -1 if last != n else 0
+        return last if bound > 0 else first
     if nonnegative(bound):
         return min_(bound, last)
     if nonnegative(-bound - 1):
-        return n + bound
+        return n - min_(-bound, n - first)
     gap = n - bound
-    return n - gap if last == n and isinstance(gap, int) and 0 <= gap <= 2 else None
+    return n - min_(gap, n) if first == 0 and isinstance(gap, int) and 0 <= gap <= 2 else None

@@ -8,7 +8,7 @@ from graphir.dims import Expr, atoms, substitute, symbol, symbols
 from graphir.dtypes import NAMES, STRING, as_dtype
 from graphir.ir import Value, Weight
 from graphir.model import Model
-from graphir.types import TensorType
+from graphir.types import OptionalType, TensorType
 
 from .interpret import dense
 from .limits import LimitError, Limits, Meter
@@ -142,7 +142,7 @@ class Program:
                 values[v] = self._checked(shown, feeds[v.name], sizes)
             elif isinstance(v, Weight):
                 values[v] = self._xp.asarray(dense(v))
-            elif v.name in needed:
+            elif v.name in needed and not isinstance(v.type, OptionalType):
                 raise ValueError(f"the input {_typed(shown)} is missing")
             else:
                 values[v] = None

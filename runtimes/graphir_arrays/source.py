@@ -69,9 +69,9 @@ class Source:
             arguments.append(f"out={self._new('b', step.buffers[0])}")
         made = ["_" if v is None or self.plan.is_known(v) else self._variable(v) for v in node.outputs]
         one = not isinstance(node.op, Op) or node.op.outputs == "one"
-        targets = made[0] if one else ", ".join(made) + ("," if len(made) == 1 else "")
-        if not one and isinstance(node.op, Op) and not step.late and node.op.outputs == "tuple":
-            targets += ", *_"
+        rest = ["*_"] if isinstance(node.op, Op) and not step.late and node.op.outputs == "tuple" else []  # outputs that the node leaves out
+        rest = ["*_"] if isinstance(node.op, Op) and node.op.outputs == "tuple" else []  # outputs that the node left out at its end
+        targets = made[0] if one else "[" + ", ".join(made + rest) + "]"
         note = " ".join([str(node.op), *(_type_text(v.type) for v in node.outputs if v is not None)])
         self._line(node, indent, f"{targets} = {call}({', '.join(arguments)})  # {_safe(note)}")
         for v in node.outputs:
@@ -127,7 +127,6 @@ def _late(plan: Plan, node: Node) -> Any:
     """A kernel that is bound for the types that arrive, once for each."""
     bounds: dict[Any, Bound] = {}
     outputs: list[Type | None] = [None if v is None else v.type for v in node.outputs]
-    one = isinstance(node.op, Op) and node.op.outputs == "one"
 
     def call(*arrays: Any) -> Any:
         key = tuple([None if x is None else x.shape for x in arrays])
@@ -138,8 +137,7 @@ def _late(plan: Plan, node: Node) -> Any:
             bound = bounds[key] = plan.bind(node, types, made or outputs)
             if len(bounds) > 64:
                 bounds.pop(next(iter(bounds)))
-        made = bound.run(*arrays)
-        return made if one or len(made) == len(outputs) else made[: len(outputs)]
+        return bound.run(*arrays)
 
     return call
 

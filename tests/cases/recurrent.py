@@ -38,8 +38,8 @@ def row(
 
 def common(gates: int, states: int, kinds: int) -> list[Case]:
     """Rows of what all three layers have."""
-    bidirectional = {"direction": "bidirectional"}
-    runtime = {"referee": "ort", "hidden_size": HIDDEN}
+    bidirectional: dict[str, Any] = {"direction": "bidirectional"}
+    runtime: dict[str, Any] = {"referee": "ort", "hidden_size": HIDDEN}
     return [
         row(gates),
         row(gates, b=True, starts=states),

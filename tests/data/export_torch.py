@@ -2,6 +2,8 @@
 
 Run by hand, `python tests/data/export_torch.py`, where torch 2.13.0, onnx and onnxscript are installed. The weights are seeded, so only what PyTorch writes can change.
 """
+# pyright: reportAttributeAccessIssue=false
+# (torch is no dependency, and to a type checker the folder of that name beside this file is all there is of it.)
 
 import warnings
 from pathlib import Path

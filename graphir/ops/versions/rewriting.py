@@ -55,7 +55,8 @@ def make(name: str, *inputs: Value | None, **attributes: Any) -> Any:
     if isinstance(op, ops.Op) and all(v.type is not None for v in given) and not any(isinstance(x, Ref) for x in attributes.values()):
         if op.counts_outputs:
             attributes["outputs"] = outputs
-        return op(*inputs, **attributes)
+        made = op(*inputs, **attributes)
+        return made[0] if outputs == 1 and isinstance(made, tuple) else made
     graph = home(given)
     assert graph is not None
     node = graph.append(op, inputs, attributes, [None] * outputs)

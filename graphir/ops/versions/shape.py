@@ -98,11 +98,9 @@ def bounds_as_inputs(node: Node) -> None:
 
 @down(11, "Slice")
 def count_axes_from_the_front(node: Node) -> None:
-    """Before 11 no axis was negative."""
+    """Before 11 no axis was negative. Axes that are computed are taken not to be."""
     x, starts, ends, axes, steps = (input_of(node, i) for i in range(5))
     found = contents(axes)
-    if axes is not None and found is None:
-        raise CannotSay("its axes are computed, and may be negative")
     if found is not None and (found < 0).any():
         rank = rank_of(x, "the input")
         set_inputs(node, x, starts, ends, ints(node.graph, [i + rank if i < 0 else i for i in found]), steps)  # pyright: ignore[reportArgumentType]

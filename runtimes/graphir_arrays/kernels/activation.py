@@ -28,11 +28,13 @@ def relu(site: Site) -> Bound:
 
 
 @in_single
-def leaky_relu(xp, x, *, alpha, out=None):
-    scaled = xp.multiply(x, alpha, out=out)
-    if 0 < alpha <= 1:  # then the larger of the two is the right one
-        return xp.maximum(x, scaled, out=out)
-    return xp.where(x > 0, x, scaled)
+@prepared
+def leaky_relu(site: Site) -> Bound:
+    """With alpha between 0 and 1, x or alpha * x is right, whichever is larger."""
+    xp, alpha = site.xp, site.attributes["alpha"]
+    if 0 < alpha <= 1:
+        return Bound(lambda x, out=None: xp.maximum(x, xp.multiply(x, alpha, out=out), out=out), out=True)
+    return Bound(lambda x: xp.where(x > 0, x, x * alpha))
 
 
 @in_single
@@ -166,6 +168,7 @@ def _below_largest(xp: Any, x: Any, axis: int, out: Any) -> Any:
 
 
 def hardmax(xp, input, *, axis):
+    if not input.size:
+        return xp.zeros_like(input)
     places = xp.arange(input.shape[axis]).reshape([-1] + [1] * (input.ndim - 1 - axis % input.ndim))
-    largest = xp.argmax(input, axis=axis, keepdims=True) if input.size else xp.zeros((), "int64")
-    return (places == largest).astype(input.dtype)
+    return (places == xp.argmax(input, axis=axis, keepdims=True)).astype(input.dtype)

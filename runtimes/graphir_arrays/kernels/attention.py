@@ -39,8 +39,8 @@ def attention(site: Site) -> Bound:
         weights = _softmax(xp, scores, bias, a["softmax_precision"])
         shown[3] = weights
         y = _weighted(xp, weights, v, flat).astype(q.dtype, copy=False)
-        present = (None, None) if past_key is None else (k, v)
-        return y, *present, None if shown_mode is None else shown[shown_mode].astype(q.dtype, copy=False)
+        present_key, present_value = (None, None) if past_key is None else (k, v)
+        return y, present_key, present_value, None if shown_mode is None else shown[shown_mode].astype(q.dtype, copy=False)
 
     return Bound(run)
 
@@ -95,7 +95,11 @@ def _bias(xp: Any, scores: Any, mask: Any, allowed: Any) -> Any:
     """What is added to the scores, or None. Keys past the end of the mask are not seen."""
     bias = None
     if mask is not None:
-        bias = xp.where(mask, scores.dtype.type(0), scores.dtype.type(-xp.inf)) if mask.dtype == BOOL else mask.astype(scores.dtype, copy=False)
+        bias = (
+            xp.where(mask, scores.dtype.type(0), scores.dtype.type(-xp.inf))
+            if mask.dtype == BOOL
+            else mask.astype(scores.dtype, copy=False)
+        )
         missing = scores.shape[-1] - bias.shape[-1]
         if missing > 0:
             bias = xp.concatenate((bias, xp.full((*bias.shape[:-1], missing), -xp.inf, bias.dtype)), axis=-1)

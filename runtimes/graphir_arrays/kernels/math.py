@@ -1,7 +1,6 @@
 """Kernels of graphir.ops.math."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -66,13 +65,13 @@ def _fractional_gemm(xp: Any, a: Any, b: Any, c: Any = None, *, alpha: float, be
 
 @in_single
 @prepared
-def einsum(site: Site) -> Callable[..., Any]:
+def einsum(site: Site) -> Bound:
     """The order in which to multiply is found once, from the shapes alone."""
     xp, equation = site.xp, site.attributes["equation"].replace(" ", "")
     types: list[Any] = site.inputs
     shapes = [xp.broadcast_to(xp.zeros((), t.dtype), t.shape) for t in types]
     path = xp.einsum_path(equation, *shapes, optimize="greedy")[0]
-    return lambda *inputs: xp.asarray(xp.einsum(equation, *inputs, optimize=path))
+    return Bound(lambda *inputs: xp.asarray(xp.einsum(equation, *inputs, optimize=path)), view=len(types) == 1)
 
 
 @in_single

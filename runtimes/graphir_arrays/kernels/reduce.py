@@ -22,12 +22,10 @@ def _reduction(choose: Callable[[Any, Any], Reduce]) -> Prepared:
         assert isinstance(data, TensorType) and data.shape is not None
         every = () if site.attributes["noop_with_empty_axes"] else tuple(range(len(data.shape)))
         function = partial(choose(site.xp, data.dtype), keepdims=bool(site.attributes["keepdims"]))
-        if axes is None:
-            return Bound(partial(function, axis=every), out=True)
-        if site.constants[1] is not None:
-            fixed = partial(function, axis=_places(site.constants[1]) or every)
-            return Bound(lambda data, axes, out=None: fixed(data, out=out), out=True)
-        return Bound(lambda data, axes, out=None: function(data, axis=_places(axes) or every, out=out), out=True)
+        if axes is not None and site.constants[1] is None:
+            return Bound(lambda data, axes, out=None: function(data, axis=_places(axes) or every, out=out), out=True)
+        fixed = partial(function, axis=every if axes is None else _places(site.constants[1]) or every)
+        return Bound(lambda data, axes=None, out=None: fixed(data, out=out), out=True)
 
     return Prepared(prepare)
 
@@ -50,8 +48,7 @@ def _mean(xp: Any, dtype: Any) -> Reduce:
         total = xp.add.reduce(x, axis=axis, keepdims=keepdims, dtype=dtype, out=out)
         if dtype in FLOATS:
             return xp.divide(total, count, out=out)
-        mean = xp.sign(total) * (xp.absolute(total) // count)
-        return xp.add(mean, 0, out=out, dtype=dtype)
+        return xp.multiply(xp.sign(total), xp.absolute(total) // count, out=out)
 
     return mean
 
@@ -75,7 +72,7 @@ def _sum_square(xp: Any, dtype: Any) -> Reduce:
 def _l2(xp: Any, dtype: Any) -> Reduce:
     def l2(x: Any, out: Any = None, **how: Any) -> Any:
         total = xp.add.reduce(xp.square(x), dtype=dtype, out=out, **how)
-        return xp.sqrt(total, out=out) if dtype in FLOATS else xp.sqrt(total).astype(dtype)
+        return xp.sqrt(total, out=out) if dtype in FLOATS else xp.positive(xp.sqrt(total), out=out, dtype=dtype, casting="unsafe")
 
     return l2
 
@@ -95,7 +92,7 @@ def _log_sum_exp(xp: Any, dtype: Any) -> Reduce:
         largest = xp.where(xp.isfinite(largest), largest, xp.zeros((), dtype))
         total = xp.log(xp.add.reduce(xp.exp(x - largest), axis=axis, keepdims=True)) + largest
         result = total if keepdims else xp.squeeze(total, axis)
-        return xp.add(result, 0, out=out, dtype=dtype)
+        return xp.positive(result, out=out)
 
     return log_sum_exp
 

@@ -53,6 +53,8 @@ def split_to_sequence(xp, input, split=None, *, axis, keepdims):
 
 
 def concat_from_sequence(xp, input_sequence, *, axis, new_axis):
+    if not input_sequence:
+        raise ValueError("ConcatFromSequence: the sequence is empty; expected at least one element, whose dtype and shape count")
     return (xp.stack if new_axis else xp.concatenate)(input_sequence, axis=axis)
 
 
