@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Union
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
@@ -177,19 +178,17 @@ def ceil_div(a: Dim, b: Dim) -> Dim:
     return -((-a) // b)
 
 
+@lru_cache(4096)
 def nonnegative(dim: Dim, depth: int = 5) -> bool:
     """Whether `dim` is surely 0 or more, whatever sizes its symbols stand for. `depth` bounds how many of its atoms are looked into."""
-    for monomial, coefficient in _terms(dim) if depth else ():
-        atom = monomial[0] if len(monomial) == 1 else None
-        if not isinstance(atom, Apply) or atom.function == "broadcast":
-            continue
-        rest, (a, b) = dim - Expr(((monomial, coefficient),)), atom.args
-        if atom.function == "floordiv":
-            if coefficient < 0 and isinstance(b, int) and nonnegative(a, depth - 1):  # a // b is at most a / b
-                return nonnegative(rest * b + a * coefficient, depth - 1)
-        else:
-            enough = any if (atom.function == "max") == (coefficient > 0) else all
-            return enough(nonnegative(rest + x * coefficient, depth - 1) for x in (a, b))
+    alone = [(m[0], c) for m, c in _terms(dim) if len(m) == 1 and isinstance(m[0], Apply)] if depth else []
+    for atom, c in sorted(alone, key=lambda x: (x[0].function == "max") == (x[1] > 0)):  # first those of which both cases must hold
+        rest, (a, b) = dim - Expr((((atom,), c),)), atom.args
+        if atom.function in ("max", "min"):
+            enough = any if (atom.function == "max") == (c > 0) else all
+            return enough(nonnegative(rest + x * c, depth - 1) for x in (a, b))
+        if atom.function == "floordiv" and c < 0 and isinstance(b, int) and nonnegative(a, depth - 1):  # a // b is at most a / b
+            return nonnegative(rest * b + a * c, depth - 1)
     return all(coefficient > 0 and all(map(_is_size, monomial)) for monomial, coefficient in _terms(dim))
 
 
@@ -343,8 +342,8 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
         raise ZeroDivisionError(f"{a} // 0")
     if a == b:
         return 1
-    if a == 0:
-        return 0
+    if a == 0 or (a == -1 and nonnegative(b)):
+        return a
     if len(divisor) > 1:
         return _apply("floordiv", a, b)
     below, size = next(iter(divisor))
@@ -379,6 +378,7 @@ def _without(monomial: Monomial, below: Monomial) -> Monomial | None:
     return tuple(left)
 
 
+@lru_cache(4096)
 def _apply(function: str, a: Dim, b: Dim) -> Dim:
     if function == "floordiv" and not (isinstance(b, Expr) and len(b.terms) > 1):
         return a // b

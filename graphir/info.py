@@ -7,7 +7,7 @@ from typing import Any
 from .dims import Dim, Expr, Symbol, atoms, relabel
 from .model import Model
 from .ops import OPSETS, Op
-from .tensors import Tensor
+from .tensors import SparseTensor, Tensor
 from .types import Type, map_dims
 
 
@@ -16,11 +16,12 @@ def facts(model: Model) -> dict[str, Any]:
 
     inputs, outputs: a list of {"name", "type"}; an input that may be left out has "default": true.
     operators: how often each occurs, in bodies and functions too, the most frequent first; foreign: those that graphir does not know.
-    parameters: the numbers in all weights; bytes: what they take in memory.
+    tensors: weights, and what nodes such as Constant hold; parameters: the numbers in them; bytes: what they take in memory.
     """
     nodes = [node for graph in model.graphs() for node in graph.nodes]
-    weights = [weight for graph in model.graphs() for weight in graph.weights.values()]
-    tensors = [t if isinstance(t, Tensor) else t.values for t in (w.tensor for w in weights) if t is not None]
+    held = [weight.tensor for graph in model.graphs() for weight in graph.weights.values()]
+    held += [x for node in nodes for x in node.attributes.values()]
+    tensors = [t.values if isinstance(t, SparseTensor) else t for t in held if isinstance(t, Tensor | SparseTensor)]
     known = {f.key for f in model.functions.values()}
     text = _type_printer()
     return {
@@ -31,7 +32,7 @@ def facts(model: Model) -> dict[str, Any]:
         "operators": dict(sorted(Counter(str(n.op) for n in nodes).items(), key=lambda item: (-item[1], item[0]))),
         "foreign": sorted({str(n.op) for n in nodes if not isinstance(n.op, Op) and n.op.key not in known}),
         "functions": [".".join(filter(None, f.key)) for f in model.functions.values()],
-        "weights": len(weights),
+        "tensors": len(tensors),
         "parameters": sum(t.elements for t in tensors),
         "bytes": sum(t.nbytes for t in tensors),
         "opsets": {domain or "ai.onnx": version for domain, version in (model.opsets or OPSETS).items()},

@@ -9,7 +9,8 @@ import inspect
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
@@ -186,15 +187,11 @@ def _door(name: str, function: str, done: str) -> Callable[..., Any]:
 def _format_of(path: Path) -> str:
     """The format that a file's suffix names. One called like the suffix goes first, so that the others need not be imported."""
     name = path.suffix.lower().removeprefix(".")
-    points = installed(FORMATS)
-    if name in points:
+    if name in installed(FORMATS):
         return name
     known = {}
-    for other in points:
-        try:
-            known[other] = _load(FORMATS, other).suffixes
-        except ImportError:
-            continue  # it would say so itself, if it were asked for
+    for other, module in _importable():
+        known[other] = module.suffixes
         if path.suffix.lower() in known[other]:
             return other
     listed = ", ".join(f"{n} ({' '.join(s)})" for n, s in known.items()) or "none"
@@ -203,10 +200,15 @@ def _format_of(path: Path) -> str:
 
 def _recognized(data: bytes) -> str:
     """The format whose mark the bytes bear; onnx, which has none, where there is no other."""
+    return next((name for name, module in _importable("onnx") if getattr(module, "recognizes", lambda _: False)(data)), "onnx")
+
+
+def _importable(*without: str) -> Iterator[tuple[str, Any]]:
+    """The formats that can be imported, one by one. The others would say so themselves, if they were asked for."""
     for name in installed(FORMATS):
-        if name != "onnx" and getattr(_load(FORMATS, name), "recognizes", lambda _: False)(data):
-            return name
-    return "onnx"
+        with suppress(ImportError):
+            if name not in without:
+                yield name, _load(FORMATS, name)
 
 
 def _check_options(whose: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ def call(capsys):
 def test_info(call, model_file):
     status, out, err = call("info", model_file)
     assert (status, err) == (0, "")
-    for text in ("small", "x  float32[N, 3]", "y  float32[N, 3]", "1 Add, 1 Relu", "1 in 1 weights, 4 bytes", "ai.onnx"):
+    for text in ("small", "x  float32[N, 3]", "y  float32[N, 3]", "1 Add, 1 Relu", "1 in 1 tensors, 4 bytes", "ai.onnx"):
         assert text in out
     facts = json.loads(call("info", model_file, "--json")[1])
     assert facts["inputs"] == [{"name": "x", "type": "float32[N, 3]"}]

@@ -114,6 +114,15 @@ def test_branches_meet(then: Type, other: Type, expected: str) -> None:
     assert [text(s), text(o)] == [f"sequence({expected})", f"optional({expected})"]
 
 
+def test_a_known_condition_says_whose_types_hold() -> None:
+    graph = Graph()
+    x = graph.input("x", tensor("N", 3))
+    for taken, expected in ((True, "float32[3, N]"), (False, "float32[N, 3]")):
+        branches = body(x, [], lambda: (OPS["", "Transpose"](x),)), body(x, [], lambda: (x,))
+        (y,) = if_(taken, then_branch=branches[0], else_branch=branches[1])
+        assert text(y) == expected
+
+
 def test_branches_that_cannot_meet() -> None:
     graph = Graph()
     flag, a, b = graph.input("flag", FLAG), graph.input("a", tensor(3)), graph.input("b", TensorType("int64", (3,)))
@@ -268,6 +277,16 @@ def test_nested_bodies_see_all_that_is_around_them() -> None:
     assert text(steps) == "int64[N]"
     (made,) = run(graph, steps, start=np.asarray([1, 2, 3, 6, 7, 27]))
     assert made.tolist() == [0, 1, 7, 8, 16, 111]
+
+
+def test_a_branch_that_is_not_taken_need_not_fit() -> None:
+    graph = Graph()
+    x = graph.input("x", tensor("N"))
+    one = body(x, [], lambda: (OPS["", "Mul"](OPS["", "Squeeze"](x, [0]), 2.0),))
+    (y,) = if_(OPS["", "Equal"](GATHER(SHAPE(x), 0), 1), then_branch=one, else_branch=body(x, [], lambda: (EXP(x),)))
+    assert text(y) == "float32[...]"
+    assert run(graph, y, x=np.ones(1, "float32"))[0].shape == ()
+    assert run(graph, y, x=np.ones(3, "float32"))[0].shape == (3,)
 
 
 def test_what_is_handed_on_is_not_written_over() -> None:

@@ -194,7 +194,7 @@ def test_functions_that_call_each_other_cannot_be_written():
     for graph, called in zip(graphs, "gf"):
         graph.append(Operator("", called), (), {}, (), "", ())
     model = Model(Graph(), functions={("", name, ""): Function("", name, graph) for name, graph in zip("fg", graphs)})
-    with pytest.raises(FormatError, match="function [fg] calls itself, or a function that does"):
+    with pytest.raises(FormatError, match=r"function [fg] calls itself, or a function that does"):
         dumps(model)
 
 

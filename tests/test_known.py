@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from graphir import Graph, Tensor, TensorType, Value
-from graphir.dims import Expr, atoms, substitute, symbol
+from graphir.dims import Expr, atoms, max_, min_, substitute, symbol
 from graphir.ops import RuleError
 from graphir.ops.arrange import center_crop_pad, depth_to_space, pad, tile, trilu
 from graphir.ops.create import constant, constant_of_shape, one_hot, random_normal_like, range_
-from graphir.ops.elementwise import add, div
+from graphir.ops.elementwise import add, div, mod
 from graphir.ops.index import compress, gather, gather_elements, gather_nd, non_zero, scatter_elements, scatter_nd, unique
 from graphir.ops.shape import (
     concat,
@@ -135,10 +135,11 @@ ROWS: list[tuple[str, Build, str]] = [
     ("N, 6", lambda x: slice_(x, [0], [3], unknown_ints(x, 1)), "float32[?, ?]"),
     ("N, 6", lambda x: slice_(x, [0], vector(div(dim(x, 0), 2)), [0]), "float32[N//2, 6]"),
     ("N, 6", lambda x: slice_(x, vector(div(dim(x, 0), 2)), [END], [0]), "float32[N - N//2, 6]"),
-    ("N, 6", lambda x: slice_(slice_(x, [1], [-1]), [0], [END]), "float32[N - 2*min(1, N), 6] ?"),
+    ("N, 6", lambda x: slice_(slice_(x, [1], [-1]), [0], [END]), "float32[max(0, N - 2*min(1, N)), 6]"),
     ("N, 6", lambda x: concat(slice_(x, [-1], [END]), slice_(x, [0], [-1]), axis=0), "float32[N, 6]"),
     ("N, 6", lambda x: concat(slice_(x, [0], [2]), slice_(x, [2], [5]), slice_(x, [5], [END]), axis=0), "float32[N, 6]"),
     ("9, K, P", lambda x: slice_(x, vector(dim(x, 1)), vector(add(dim(x, 1), dim(x, 2)))), "float32[min(9, K + P) - min(9, K), K, P]"),
+    ("N, 6", lambda x: slice_(x, [0], vector(mod(constant(x.graph, value_int=-1), dim(x, 0))), [0]), "float32[N - min(1, N), 6]"),
     # conditions
     ("N, 1, 3, 1", lambda x: non_zero(x), "int64[4, ?]"),
     ("2, 1, 3, 1", lambda x: non_zero(shape(x)), "int64[1, 4]"),
@@ -168,7 +169,7 @@ def test_shapes_are_exact(dims: str, build: Build, expected: str) -> None:
 
 
 SIZES = range(7)
-BOUNDS = [-END - 1, *range(-8, 9), END]
+BOUNDS = [-END - 1, -8, -6, -5, -2, -1, 0, 1, 2, 3, 5, 6, 7, END]
 
 
 def test_slices_of_symbolic_axes_are_as_long_as_pythons() -> None:
@@ -284,3 +285,32 @@ def test_what_cannot_be_is_refused(dims: str, build: Build, message: str) -> Non
     x = Graph().input("x", TensorType("float32", [int(d) if d.isdigit() else d for d in dims.split(", ")]))
     with pytest.raises(RuleError, match=message):
         build(x)
+
+
+def test_max_and_min_are_simplified_only_where_that_is_sure() -> None:
+    n, k = symbol("N"), symbol("K")
+    dims = [
+        0,
+        3,
+        n,
+        k,
+        n + k,
+        n - 1,
+        2 * n - k,
+        n // 2,
+        n - n // 2,
+        (n + 1) // 2,
+        (n - 3) // 2,
+        n * k,
+        min_(n, k),
+        max_(n, 3),
+        n - min_(1, n),
+        n - max_(n, k),
+    ]
+    sizes = [{"N": i, "K": j} for i, j in itertools.product((0, 1, 2, 4, 7), repeat=2)]
+    values = [[int(str(substitute(d, s))) for s in sizes] for d in dims]
+    for (a, at_a), (b, at_b) in itertools.product(zip(dims, values), repeat=2):
+        larger, smaller = max_(a, b), min_(a, b)
+        assert [substitute(larger, s) for s in sizes] == list(map(max, at_a, at_b)), larger
+        assert [substitute(smaller, s) for s in sizes] == list(map(min, at_a, at_b)), smaller
+    assert max_(n, n // 2) == n and min_(n, n - n // 2) == n - n // 2 and max_(0, n - min_(1, n)) == n - min_(1, n)

@@ -194,14 +194,17 @@ def _check_close(got: Any, want: Any, tolerance: float) -> None:
 
 
 def _referee(row: Case, graph: Graph) -> list[Any]:
-    """The outputs that onnx's reference, or ONNX Runtime, gives for the row's graph."""
+    """The outputs that onnx's reference, ONNX Runtime, or the row itself gives for the row's graph."""
+    if callable(row.referee):
+        return [row.referee(*row.arrays())]
     proto = _proto(graph)
     feeds = {v.name: x for v, x in zip(graph.inputs, (x for x in row.arrays() if x is not None), strict=True)}
     if row.referee == "ort":
         import onnxruntime
 
         return onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)
-    made = ReferenceEvaluator(proto).run(None, feeds)
+    with np.errstate(all="ignore"):
+        made = ReferenceEvaluator(proto).run(None, feeds)
     # The reference keeps an optional value in a list.
     return [(x[0] if x else None) if isinstance(v.type, OptionalType) else x for v, x in zip(graph.outputs, made)]
 

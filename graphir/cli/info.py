@@ -1,5 +1,6 @@
 """`graphir info`: what is in a model."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("operators", ", ".join(f"{n} {name}" for name, n in found["operators"].items()) or "none"),
         ("foreign", ", ".join(found["foreign"])),
         ("functions", ", ".join(found["functions"])),
-        ("parameters", f"{found['parameters']:,} in {found['weights']} weights, {size_text(found['bytes'])}"),
+        ("parameters", f"{found['parameters']:,} in {found['tensors']} tensors, {size_text(found['bytes'])}"),
         ("opsets", ", ".join(f"{domain} {version}" for domain, version in found["opsets"].items())),
         ("updates", ", ".join(f"{weight} <- {value}" for weight, value in found["updates"].items())),
-        ("metadata", ", ".join(f"{key}={value}" for key, value in found["metadata"].items())),
+        ("metadata", ", ".join(f"{key}={textwrap.shorten(value, 60, placeholder=' ...')}" for key, value in found["metadata"].items())),
     ]
     return [row for row in rows if row[1]]

@@ -159,8 +159,10 @@ def _held(x: Any, dtype: np.dtype) -> int | float | bool | Dim:
 
 def kept(shape: Sequence[Dim], known: Known | None) -> Known | None:
     """`known`, repeated to fill a tensor of this shape, where that may carry contents: 0-d or 1-d, of few elements."""
+    if known is None or len(shape) > 1:
+        return None
     size = product(shape)
-    if known is None or len(shape) > 1 or not isinstance(size, int) or size > KNOWN_LIMIT:
+    if not isinstance(size, int) or size > KNOWN_LIMIT:
         return None
     return known * (size // len(known)) if known else known
 

@@ -135,6 +135,8 @@ def concat(*inputs: T, axis: int) -> TensorType:
         for i, d in enumerate(x.shape):
             if i == axis:
                 dims[i] = dims[i] + d
+            elif d is dims[i]:
+                continue
             elif isinstance(dims[i], int) and isinstance(d, int) and dims[i] != d:
                 raise RuleError(f"sizes {dims[i]} and {d} meet at axis {i}; only along axis {axis} may they differ")
             else:

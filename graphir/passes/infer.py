@@ -52,6 +52,7 @@ class Inference:
                 return self._declared(node, opsets)
             if self.model is not None and node.op.key in self.model.functions:
                 return self._called(node)
+            return self._retired(node, opsets)
         except (RuleError, UnknownRank) as e:
             self.problems.append(Problem(node, str(e)))
         except (TypeError, ValueError, LookupError, AttributeError):  # a rule may stumble over a node that is not as its op declares
@@ -72,6 +73,13 @@ class Inference:
         if node.attributes and node.bodies:
             self._bodies(node, opsets)
         return op.infer(node.inputs, node.attributes, len(node.outputs))
+
+    def _retired(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
+        """An operator that the newest opset no longer has, as Upsample and Scatter, is typed as what took its place."""
+        from .upgrade import is_current, types_of_old_form
+
+        opset = opsets.get(node.op.domain)
+        return [] if opset is None or is_current(node.op, opset) else types_of_old_form(node, node.inputs, opset)
 
     def _bodies(self, node: Node, opsets: Mapping[str, int]) -> None:
         """Type the bodies of a node. What a loop carries may change its shape: dims that do not stay the same are widened until they do."""

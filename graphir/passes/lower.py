@@ -91,21 +91,23 @@ def _lower_graph(graph: Graph, opset: int) -> None:
 def _lower(node: Node, opset: int) -> Sequence[Value | None] | None:
     """Lower a node step by step: in place, or until a step builds others, which stand in the declared form."""
     op, at = node.op, OPSETS[""]
+    row = steps(op)
     try:
-        row = steps(op)
-        if row and row[0].version > opset and row[0].down is None:
-            return _decomposed(node, row[0].version)
+        if row and row[0].version > opset and row[0].down is None and isinstance(op, Op) and op.decomposition is not None:
+            return _decomposed(node)
         while step := next((s for s in reversed(steps(node.op)) if opset < s.version <= at), None):
+            if step is row[0] and step.down is None:
+                raise CannotSay(f"the operator is new in opset {step.version}")
             made = lower_over(node, step)
             if made is not None:
                 return made
-            at = step.version - 1
+            at, row = step.version - 1, steps(node.op)
     except (CannotSay, RuleError) as e:
         raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[''])} cannot be said at opset {opset}: {e}") from None
     return None
 
 
-def _decomposed(node: Node, since: int) -> Sequence[Value | None]:
-    if not isinstance(node.op, Op) or node.op.decomposition is None or any(v is not None and v.type is None for v in node.inputs):
-        raise CannotSay(f"the operator is new in opset {since}")
+def _decomposed(node: Node) -> Sequence[Value | None]:
+    if any(v is not None and v.type is None for v in node.inputs):
+        raise CannotSay("the operator is newer, and to decompose it the types of its inputs must be known")
     return decompose(node)

@@ -54,7 +54,8 @@ class Interpreter:
         for name, body in node.bodies.items():
             attributes[name] = self.body(body, values)
         site = Site(self.xp, attributes, [type_of(x) for x in inputs], [v and v.type for v in node.outputs], inputs)
-        made = bind(kernel, site).run(*inputs)
+        with self.xp.quiet():
+            made = bind(kernel, site).run(*inputs)
         return made if isinstance(made, tuple | list) and op.outputs != "one" else [made]
 
     def body(self, body: Graph, values: dict[Value, Any]) -> Any:

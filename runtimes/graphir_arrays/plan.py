@@ -56,8 +56,9 @@ class Plan:
         for v in self.model.graph.inputs:
             v.type = types.get(v.name, v.type)  # pyright: ignore[reportAttributeAccessIssue]
         problems = Inference(self.model, trust_declared=False).graph(self.model.graph, self.model.opsets)
-        if problems:
-            raise ValueError(str(problems[0]))
+        sure = next((p for p in problems if p.node.graph is self.model.graph), None)  # a body may never run
+        if sure is not None:
+            raise ValueError(str(sure))
 
     def is_known(self, v: Value) -> bool:
         """Whether the contents of a node's output follow from the input types alone: then the node need not run."""
@@ -140,9 +141,9 @@ class _Storage:
 
     def _step(self, node: Node, top: bool, last: dict[Value, int], i: int) -> Step:
         plan = self.plan
-        types = [None if v is None else v.type for v in node.inputs]
-        outputs = [None if v is None else v.type for v in node.outputs]
-        concrete = all(t is None or is_concrete(t) for t in [*types, *outputs])
+        types: list[Type | None] = [None if v is None else v.type for v in node.inputs]
+        outputs: list[Type | None] = [None if v is None else v.type for v in node.outputs]
+        concrete = all(v is None or is_concrete(v.type) for v in [*node.inputs, *node.outputs])
         plan.check_size(node, outputs)
         if not concrete and isinstance(plan.kernel(node), Prepared):
             self._alias(node, Bound(print, view=True))

@@ -8,7 +8,7 @@ from cases import Case, array, case
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.5, 90.0, -90.0], "float32")
 FINITE = SPECIAL[3:]
-HALF = {"tolerance": 2e-2}
+HALF: dict[str, Any] = {"tolerance": 2e-2}
 
 
 def shapes(special: bool = True, **attributes: Any) -> list[Case]:
@@ -24,7 +24,11 @@ def along_axis() -> list[Case]:
     rows = [case(array(2, 3, 4), axis=a) for a in (0, 1, 2, -1, -3)]
     rows += [case(array(3)), case(array(2, 1)), case(array(0, 3)), case(array(2, 3, dtype="float64"))]
     rows += [case(array(2, 5, dtype=d), **HALF) for d in ("float16", "bfloat16")]
-    return [*rows, case(np.array([[1000.0, 1001.0, -1000.0], [0.0, 0.0, 0.0]], "float32"), referee="ort"), case(np.array([[1.0, -np.inf, 2.0]], "float32"))]
+    return [
+        *rows,
+        case(np.array([[1000.0, 1001.0, -1000.0], [0.0, 0.0, 0.0]], "float32"), referee="ort"),
+        case(np.array([[1.0, -np.inf, 2.0]], "float32")),
+    ]
 
 
 CASES = {

@@ -1,10 +1,12 @@
 """Rows of graphir.ops.math."""
 
+from typing import Any
+
 import numpy as np
 
 from cases import array, case
 
-HALF = {"tolerance": 2e-2}
+HALF: dict[str, Any] = {"tolerance": 2e-2}
 WIDE = ("int32", "int64", "uint32", "uint64")
 
 CASES = {
@@ -29,9 +31,19 @@ CASES = {
     ],
     "MatMulInteger": [
         case(array(3, 4, low=0, high=255, dtype="uint8"), array(4, 5, low=0, high=255, dtype="uint8")),
-        case(array(3, 4, low=-128, high=127, dtype="int8"), array(4, 5, low=0, high=255, dtype="uint8"), np.array(3, "int8"), np.array(7, "uint8")),
+        case(
+            array(3, 4, low=-128, high=127, dtype="int8"),
+            array(4, 5, low=0, high=255, dtype="uint8"),
+            np.array(3, "int8"),
+            np.array(7, "uint8"),
+        ),
         case(array(2, 3, 4, low=0, high=255, dtype="uint8"), array(4, 5, low=-128, high=127, dtype="int8"), np.array([12], "uint8")),
-        case(array(3, 4, low=0, high=255, dtype="uint8"), array(4, 5, low=-128, high=127, dtype="int8"), None, array(5, low=-9, high=9, dtype="int8")),
+        case(
+            array(3, 4, low=0, high=255, dtype="uint8"),
+            array(4, 5, low=-128, high=127, dtype="int8"),
+            None,
+            array(5, low=-9, high=9, dtype="int8"),
+        ),
         case(array(4, dtype="int8"), array(4, dtype="int8")),
     ],
     "Gemm": [

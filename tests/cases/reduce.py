@@ -1,10 +1,12 @@
 """Rows of graphir.ops.reduce."""
 
+from typing import Any
+
 import numpy as np
 
 from cases import Case, array, case
 
-HALF = {"tolerance": 2e-2}
+HALF: dict[str, Any] = {"tolerance": 2e-2}
 
 
 def reductions(*dtypes: str, low: float = -2, empty: bool = True, scalars: str = "reference") -> list[Case]:
@@ -13,7 +15,11 @@ def reductions(*dtypes: str, low: float = -2, empty: bool = True, scalars: str =
     rows = [case(data, np.array(axes), keepdims=k) for axes in ([1], [-1], [0, 2], [2, 0, 1]) for k in (0, 1)]
     rows += [case(data), case(data, keepdims=0), case(data, None, keepdims=0), case(data, noop_with_empty_axes=1)]
     rows += [case(data, np.array([], "int64"), keepdims=k, noop_with_empty_axes=n) for k in (0, 1) for n in (0, 1)]
-    rows += [case(array(low=low), referee=scalars), case(array(low=low), keepdims=0, referee=scalars), case(array(2, 0, 3, low=low), np.array([0]))]
+    rows += [
+        case(array(low=low), referee=scalars),
+        case(array(low=low), keepdims=0, referee=scalars),
+        case(array(2, 0, 3, low=low), np.array([0])),
+    ]
     if empty:
         rows += [case(array(2, 0, 3), np.array([1])), case(array(2, 0, 3), np.array([1, 2]), keepdims=0), case(array(0))]
     for dtype in dtypes:
@@ -25,7 +31,12 @@ def reductions(*dtypes: str, low: float = -2, empty: bool = True, scalars: str =
 
 def contents(*more: Case) -> list[Case]:
     """Vectors of which rules see the contents."""
-    return [case(np.array([2, 3, -4])), case(np.array([2, 3, 4]), keepdims=0), case(np.array([2, 5], "int32"), np.array([0]), keepdims=0), *more]
+    return [
+        case(np.array([2, 3, -4])),
+        case(np.array([2, 3, 4]), keepdims=0),
+        case(np.array([2, 5], "int32"), np.array([0]), keepdims=0),
+        *more,
+    ]
 
 
 def positions() -> list[Case]:

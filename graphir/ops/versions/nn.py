@@ -7,7 +7,7 @@ from ...ir import Node, Value
 from ...tensors import Tensor
 from .rewriting import (
     CannotSay,
-    contents,
+    cast_like,
     dims_of,
     down,
     dtype_of,
@@ -17,6 +17,7 @@ from .rewriting import (
     make,
     output_of,
     rank_of,
+    scalar,
     set_inputs,
     take,
     up,
@@ -137,35 +138,20 @@ def parameters_of_channels(node: Node) -> None:
 
 
 @down(21, "GroupNormalization")
-def parameters_of_groups(node: Node) -> tuple[Value, ...] | None:
-    """Parameters that differ within a group are applied afterwards."""
+def instances_of_groups(node: Node) -> tuple[Value, ...]:
+    """The older form is deprecated: each group is normalized as an instance, and scale and bias are applied afterwards."""
     x, scale, bias = node.inputs
-    assert x is not None and scale is not None and bias is not None
-    groups = given(node, "num_groups", 1)
-    if given(node, "stash_type", "float32") not in ("float32", NAMES.get(dtype_of(x))):  # pyright: ignore[reportCallIssue, reportArgumentType]
-        raise CannotSay("it computes in another element type (stash_type), which is new")
-    shared = [_shared(p, groups) for p in (scale, bias)]
-    if all(p is not None for p in shared):
-        node.attributes.pop("stash_type", None)
-        set_inputs(node, x, *(x.graph.root.weight(x.graph.fresh(f"{v.name}_of_groups"), p) for v, p in zip((scale, bias), shared)))
-        return None
-    rank, dims = rank_of(x, "the input"), dims_of(x)
-    dtype = dtype_of(x)
-    if dims is None or not isinstance(dims[1], int) or dtype is None:
-        raise CannotSay("its parameters differ within a group, and the number of channels is unknown")
-    plain = [x.graph.root.weight(x.graph.fresh(n), np.full(dims[1], c, dtype)) for n, c in (("ones", 1), ("zeros", 0))]
-    y = make("GroupNormalization", x, *plain, **node.attributes)
+    assert x is not None and x.graph is not None
+    groups, rank = given(node, "num_groups", 1), rank_of(x, "the input")
+    single = scalar(x.graph, 1.0)
+    narrow = given(node, "stash_type", "float32") == "float32" and dtype_of(x) != single.dtype
+    whole = make("Cast", x, to="float32") if narrow else x
+    ones, zeros = (cast_like(x.graph.number([float(n)] * groups, single.dtype), whole) for n in (1, 0))
+    epsilon = {k: v for k, v in node.attributes.items() if k == "epsilon"}
+    y = make("InstanceNormalization", make("Reshape", whole, ints(x.graph, [0, groups, -1])), ones, zeros, **epsilon)
+    y = cast_like(make("Reshape", y, make("Shape", x)), x)
     scale, bias = (make("Unsqueeze", p, ints(x.graph, range(1, rank - 1))) if rank > 2 else p for p in (scale, bias))
     return (make("Add", make("Mul", y, scale), bias),)
-
-
-def _shared(parameter: Value, groups: int) -> np.ndarray | None:
-    """One number a group, where the parameter is constant and the same within each."""
-    found = contents(parameter)
-    if found is None or found.size % groups:
-        return None
-    table = found.reshape(groups, -1)
-    return table[:, 0].copy() if table.shape[1] and (table == table[:, :1]).all() else None
 
 
 # ---- pooling, recurrent layers, sampling, quantization ----------------------------------------------------------------------------------------

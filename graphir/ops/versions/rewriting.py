@@ -56,6 +56,9 @@ def make(name: str, *inputs: Value | None, **attributes: Any) -> Any:
         if op.counts_outputs:
             attributes["outputs"] = outputs
         made = op(*inputs, **attributes)
+        if isinstance(made, tuple) and made[0].node is not None:
+            while made[0].node.outputs[-1] is None:
+                made[0].node.outputs.pop()
         return made[0] if outputs == 1 and isinstance(made, tuple) else made
     graph = home(given)
     assert graph is not None
@@ -82,6 +85,8 @@ def scalar_like(x: Value, graph: Graph, number: float) -> Value:
 def cast_like(x: Value, like: Value) -> Value:
     """`x` in the dtype of `like`."""
     dtype = dtype_of(like)
+    if dtype is not None and dtype_of(x) == dtype:
+        return x
     return make("CastLike", x, like) if dtype is None else make("Cast", x, to=NAMES[dtype])
 
 

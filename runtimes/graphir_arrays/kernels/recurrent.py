@@ -45,12 +45,10 @@ def _unroll(
         x, initial = xp.swapaxes(x, 0, 1), [s if s is None else xp.swapaxes(s, 0, 1) for s in initial]
     directions, hidden = r.shape[0], r.shape[2]
     time, batch, _ = x.shape
-    made = [
-        xp.empty((batch, time, directions, hidden), wide).transpose(1, 2, 0, 3)
-        if layout
-        else xp.empty((time, directions, batch, hidden), wide)
-    ]
-    made += [xp.empty((batch, directions, hidden) if layout else (directions, batch, hidden), wide) for _ in initial]
+    y = (batch, time, directions, hidden) if layout else (time, directions, batch, hidden)
+    last = (batch, directions, hidden) if layout else (directions, batch, hidden)
+    made = [xp.empty(shape, wide) for shape in (y, *[last] * len(initial))]
+    ys, *ends = [xp.moveaxis(a, 0, a.ndim - 2) for a in made] if layout else made
     x = x.astype(wide, copy=False).reshape(time * batch, x.shape[2])
     chosen = _activations(xp, activations or _DEFAULTS[functions] * directions, activation_alpha, activation_beta)
     for d in range(directions):
@@ -61,12 +59,9 @@ def _unroll(
         projected += wb + bias
         states = [xp.zeros((batch, hidden), wide) if s is None else s[d].astype(wide, copy=False) for s in initial]
         backwards = d == 1 or direction == "reverse"
-        states = _walk(xp, cell, projected, states, made[0][:, d], sequence_lens, backwards)
-        for out, state in zip(made[1:], states):
-            (out[:, d] if layout else out[d])[...] = state
-    if layout:
-        made[0] = made[0].transpose(2, 0, 1, 3)
-    return tuple(x.astype(dtype, copy=False) for x in made)
+        for end, state in zip(ends, _walk(xp, cell, projected, states, ys[:, d], sequence_lens, backwards)):
+            end[d] = state
+    return tuple(a.astype(dtype, copy=False) for a in made)
 
 
 def _walk(xp, cell: Cell, projected, states: list[Any], y, lengths, backwards: bool) -> list[Any]:

@@ -1,0 +1,48 @@
+"""The standard's own test suite, run by the standard's own runner on graphir's backend. Its tolerance is the suite's."""
+
+import unittest
+import warnings
+from typing import Any
+
+import onnx
+from graphir_onnx import from_proto
+from graphir_onnx.backend import Backend, Prepared
+from onnx.backend.test import BackendTest
+
+from graphir.ops import Op
+
+# Cases that are not asked for, and why. Everything else whose operators are declared must pass.
+LEFT_OUT = {
+    r"^test_bernoulli": "random: the expected draws are those of another generator",
+    r"^test_loop16_seq_none": "the runner asks for the length of a number in a sequence",
+    r"^test_(bvlc_alexnet|densenet121|inception_v[12]|resnet50|shufflenet|squeezenet|vgg19|zfnet512)_cpu": "their expected outputs take onnx a minute to compute",
+}  # fmt: skip
+
+
+class DeclaredOnly(Backend):
+    """Skips models that hold an operator which graphir does not declare yet, and says which."""
+
+    @classmethod
+    def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Prepared:
+        read = from_proto(model)
+        foreign = {str(n.op) for g in read.graphs() for n in g.nodes if not isinstance(n.op, Op) and n.op.key not in read.functions}
+        if foreign:
+            raise unittest.SkipTest(f"not declared yet: {', '.join(sorted(foreign))}")
+        return super().prepare(model, device, **kwargs)
+
+
+def cases() -> dict[str, type[unittest.TestCase]]:
+    """The suite's cases for the CPU, in the runner's classes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # onnx overflows on purpose while it makes its cases
+        suite = BackendTest(DeclaredOnly, __name__)
+    for pattern in LEFT_OUT:
+        suite.exclude(pattern)
+    classes = suite.test_cases
+    for case in classes.values():
+        for name in [n for n in vars(case) if n.endswith("_cuda")]:
+            delattr(case, name)
+    return classes
+
+
+globals().update(cases())
