@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Union
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
+IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
 _serial = itertools.count()
 
 
@@ -27,7 +27,7 @@ class Symbol:
     def __str__(self) -> str:
         if isinstance(self.name, int):
             return f"?{self.name}"
-        return self.name if _IDENTIFIER.match(self.name) else json.dumps(self.name, ensure_ascii=False)
+        return self.name if IDENTIFIER.match(self.name) else json.dumps(self.name, ensure_ascii=False)
 
 
 class Apply:
@@ -42,7 +42,9 @@ class Apply:
 
     def __str__(self) -> str:
         if self.function == "floordiv":
-            return "//".join(str(a) if isinstance(a, int) and a >= 0 or isinstance(a, Expr) and a.is_name else f"({a})" for a in self.args)
+            return "//".join(
+                str(a) if (isinstance(a, int) and a >= 0) or (isinstance(a, Expr) and a.is_name) else f"({a})" for a in self.args
+            )
         return f"{self.function}({', '.join(map(str, self.args))})"
 
 
@@ -133,21 +135,14 @@ def unknown() -> Expr:
     return Expr((((Symbol(next(_serial)),), 1),))
 
 
-def as_dim(x: "Dim | str | None") -> Dim:
-    """An int or expression as it is, a string parsed, None as a new unknown."""
-    if x is None:
-        return unknown()
-    return parse(x) if isinstance(x, str) else x if isinstance(x, Expr) else int(x)
-
-
 def max_(a: Dim, b: Dim) -> Dim:
     """The larger of two dims."""
-    return _apply("max", a, b)
+    return apply("max", a, b)
 
 
 def min_(a: Dim, b: Dim) -> Dim:
     """The smaller of two dims."""
-    return _apply("min", a, b)
+    return apply("min", a, b)
 
 
 def broadcast_dim(a: Dim, b: Dim) -> Dim:
@@ -162,7 +157,7 @@ def broadcast_dim(a: Dim, b: Dim) -> Dim:
         return a
     if isinstance(b, int):
         return b
-    return _apply("broadcast", a, b)
+    return apply("broadcast", a, b)
 
 
 def product(dims: Iterable[Dim]) -> Dim:
@@ -236,73 +231,12 @@ def _exchanged(dim: Dim, exchange: Callable[[Symbol], Dim | None]) -> Dim:
         term: Dim = coefficient
         for atom in monomial:
             if isinstance(atom, Apply):
-                term = term * _apply(atom.function, *(_exchanged(a, exchange) for a in atom.args))
+                term = term * apply(atom.function, *(_exchanged(a, exchange) for a in atom.args))
             else:
                 new = exchange(atom)
                 term = term * (Expr((((atom,), 1),)) if new is None else new)
         total = total + term
     return total
-
-
-def parse(text: str, unknowns: dict[int, Dim] | None = None) -> Dim:
-    """The dim that prints as `text`; a symbol of that name where no expression does. `?3` is a name too, unless `unknowns` says what it stands for."""
-    if _IDENTIFIER.match(text):
-        return symbol(text)
-    tokens = _TOKEN.findall(text)
-    try:
-        dim, rest = _parse_sum(tokens) if len(tokens) <= PARSE_LIMIT else (0, tokens)
-        if not rest and isinstance(dim, Expr) and str(dim) == text:
-            if unknowns is not None:
-                return relabel(dim, unknowns)
-            if all(isinstance(a.name, str) for a in atoms(dim)):
-                return dim
-    except (ValueError, IndexError, ZeroDivisionError, RecursionError):
-        pass
-    return symbol(text)
-
-
-PARSE_LIMIT = 1000  # expressions of more tokens than this are not parsed: they may come from a hostile file
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z_][\w.]*|\?\d+|\d+|//|\S')
-
-
-def _parse_sum(tokens: list[str]) -> tuple[Dim, list[str]]:
-    negative = tokens[0] == "-"
-    total, tokens = _parse_product(tokens[1:] if negative else tokens)
-    total = -total if negative else total
-    while tokens and tokens[0] in "+-":
-        term, rest = _parse_product(tokens[1:])
-        total = total + term if tokens[0] == "+" else total - term
-        tokens = rest
-    return total, tokens
-
-
-def _parse_product(tokens: list[str]) -> tuple[Dim, list[str]]:
-    total, tokens = _parse_atom(tokens)
-    while tokens and tokens[0] in ("*", "//"):
-        factor, rest = _parse_atom(tokens[1:])
-        if tokens[0] == "*" and (len(_terms(total)) > 1 or len(_terms(factor)) > 1):
-            raise ValueError("products of sums print multiplied out, and doing that here could take for ever")
-        total = total * factor if tokens[0] == "*" else total // factor
-        tokens = rest
-    return total, tokens
-
-
-def _parse_atom(tokens: list[str]) -> tuple[Dim, list[str]]:
-    first, *rest = tokens
-    if first == "(":
-        dim, rest = _parse_sum(rest)
-        return dim, rest[1:]
-    if first.isdigit():
-        return int(first), rest
-    if first[0] == '"':
-        return symbol(json.loads(first)), rest
-    if first in _FUNCTIONS and rest[:1] == ["("]:
-        a, rest = _parse_sum(rest[1:])
-        b, rest = _parse_sum(rest[1:])
-        return _apply(first, a, b), rest[1:]
-    if not re.match(r"\?\d|[A-Za-z_]", first):
-        raise ValueError(first)
-    return Expr((((Symbol(int(first[1:]) if first[0] == "?" else first),), 1),)), rest
 
 
 def _terms(dim: Dim) -> tuple[tuple[Monomial, int], ...]:
@@ -345,7 +279,7 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
     if a == 0 or (a == -1 and nonnegative(b)):
         return a
     if len(divisor) > 1:
-        return _apply("floordiv", a, b)
+        return apply("floordiv", a, b)
     below, size = next(iter(divisor))
     if size < 0:
         return _floordiv(-a, -b)
@@ -379,11 +313,12 @@ def _without(monomial: Monomial, below: Monomial) -> Monomial | None:
 
 
 @lru_cache(4096)
-def _apply(function: str, a: Dim, b: Dim) -> Dim:
+def apply(function: str, a: Dim, b: Dim) -> Dim:
+    """One of FUNCTIONS of two dims, in canonical form."""
     if function == "floordiv" and not (isinstance(b, Expr) and len(b.terms) > 1):
         return a // b
     if isinstance(a, int) and isinstance(b, int):
-        return _FUNCTIONS[function](a, b)
+        return FUNCTIONS[function](a, b)
     if a == b:
         return 1 if function == "floordiv" else a
     if function in ("max", "min"):
@@ -397,4 +332,4 @@ def _apply(function: str, a: Dim, b: Dim) -> Dim:
     return Expr((((Apply(function, (a, b)),), 1),))
 
 
-_FUNCTIONS = {"floordiv": lambda a, b: a // b, "max": max, "min": min, "broadcast": broadcast_dim}
+FUNCTIONS = {"floordiv": lambda a, b: a // b, "max": max, "min": min, "broadcast": broadcast_dim}

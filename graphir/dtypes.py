@@ -41,7 +41,7 @@ def as_dtype(x: "np.dtype | str | type") -> np.dtype:
         dtype = None
     if dtype is not None and dtype.kind in "US":
         return STRING
-    if dtype not in NAMES:
+    if dtype is None or dtype not in NAMES:
         raise TypeError(f"{x!r} is no element type; expected one of {', '.join(DTYPES)}")
     return dtype.newbyteorder("=") if dtype.byteorder == ">" else dtype
 

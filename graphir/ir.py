@@ -25,6 +25,7 @@ class Graph(Scope):
         "_names",
         "_numbers",
         "_outputs",
+        "_visited",
         "carried",
         "depth",
         "inputs",
@@ -34,7 +35,6 @@ class Graph(Scope):
         "owner",
         "parent",
         "root",
-        "_visited",
         "weights",
     )
 
@@ -129,7 +129,11 @@ class Graph(Scope):
         """
         root = self.root
         many = x.__class__ is list or x.__class__ is tuple
-        key = (dtype, tuple(x) if many else x, x.__class__ if x and not many else str(x))  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
+        key = (
+            dtype,
+            tuple(x) if many else x,
+            x.__class__ if x and not many else str(x),
+        )  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
         weight = root._numbers.get(key)
         if weight is None or root.weights.get(weight.name) is not weight:
             for number in x if many else (x,):

@@ -81,7 +81,11 @@ class _Printer:
 
     def node(self, node: Node, indent: str) -> list[str]:
         bodies = node.bodies
-        plain = {k: x for k, x in node.attributes.items() if not (isinstance(x, Graph) or (isinstance(x, tuple) and x and isinstance(x[0], Graph)))}
+        plain = {
+            k: x
+            for k, x in node.attributes.items()
+            if not (isinstance(x, Graph) or (isinstance(x, tuple) and x and isinstance(x[0], Graph)))
+        }
         arguments = ["-" if v is None else _name(v.name) for v in node.inputs] + [f"{k}={self.attribute(x)}" for k, x in plain.items()]
         made = ", ".join("-" if v is None else self.typed(v) for v in node.outputs)
         label = f"  # {_name(node.name)}" if node.name else ""
@@ -122,7 +126,11 @@ def contents(tensor: Tensor | SparseTensor) -> str:
     if tensor.elements <= _WHOLE:
         return "{" + ", ".join(_quoted(x) if isinstance(x, str) else repr(x) for x in tensor.array.reshape(-1).tolist()) + "}"
     array = tensor.array
-    data = json.dumps([str(x) for x in array.reshape(-1).tolist()]).encode() if array.dtype == STRING else np.ascontiguousarray(array).tobytes()
+    data = (
+        json.dumps([str(x) for x in array.reshape(-1).tolist()]).encode()
+        if array.dtype == STRING
+        else np.ascontiguousarray(array).tobytes()
+    )
     return "#" + hashlib.sha256(data).hexdigest()[:8]
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from .dims import Dim, Expr, Shape, Symbol, as_dim, substitute
+from .dim_text import as_dim
+from .dims import Dim, Expr, Shape, Symbol, substitute
 from .dtypes import NAMES, as_dtype
 
 Known = tuple[int | float | bool | Dim, ...]

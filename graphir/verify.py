@@ -91,7 +91,8 @@ def _check_uses(graph: Graph) -> Iterator[str]:
 def _cycles(model: Model) -> Iterator[str]:
     """Functions that call themselves, directly or by way of others."""
     calls = {
-        key: {node.op.key for g in f.graph.walk() for node in g.nodes if node.op.key in model.functions} for key, f in model.functions.items()
+        key: {node.op.key for g in f.graph.walk() for node in g.nodes if node.op.key in model.functions}
+        for key, f in model.functions.items()
     }
     free = {key for key, called in calls.items() if not called}
     while True:

@@ -244,12 +244,26 @@ def small() -> Model:
     return Model(graph, opsets={"": 28})
 
 
-def signed(tree: dict, **arrays: np.ndarray) -> bytes:
+def signed(tree: dict, **tensors: np.ndarray | Stored) -> bytes:
     """A file with this message and these tensors, whose checksums are right."""
+    return container(*parts_of(tree, **tensors))
+
+
+def parts_of(tree: dict, **tensors: np.ndarray | Stored) -> tuple[dict[str, Stored], dict[str, str]]:
+    """What is written for this message and these tensors: the parts, and the texts of the header."""
     message = json.dumps(tree).encode()
-    stored = {k: Stored(data.code_of(a.dtype), list(a.shape), a.nbytes, a.itemsize, lambda a=a: [a.tobytes()]) for k, a in arrays.items()}
-    stored["graphir.model"] = Stored("U8", [len(message)], len(message), 1, lambda: [message])
-    return container(stored, {"graphir.version": "1", "graphir.model_sha256": hashlib.sha256(message).hexdigest()})
+    parts = {
+        k: x if isinstance(x, Stored) else Stored(data.code_of(x.dtype), list(x.shape), x.nbytes, x.itemsize, lambda x=x: [x.tobytes()])
+        for k, x in tensors.items()
+    }
+    parts["graphir.model"] = Stored("U8", [len(message)], len(message), 1, lambda: [message])
+    return parts, {"graphir.version": "1", "graphir.model_sha256": hashlib.sha256(message).hexdigest()}
+
+
+def data_of(holder: Any) -> Any:
+    """The array of a weight, or of the attribute `a` of a graph's first node."""
+    tensor: Any = holder.nodes[0].attributes["a"] if isinstance(holder, Graph) else holder.tensor
+    return tensor.array
 
 
 def container(stored: dict[str, Stored], metadata: dict[str, str]) -> bytes:

@@ -5,11 +5,11 @@ import warnings
 from typing import Any
 
 import onnx
-from graphir_onnx import from_proto
-from graphir_onnx.backend import Backend, Prepared
 from onnx.backend.test import BackendTest
 
 from graphir.ops import Op
+from graphir_onnx import from_proto
+from graphir_onnx.backend import Backend, Prepared
 
 # Cases that are not asked for, and why. Everything else whose operators are declared must pass.
 LEFT_OUT = {

@@ -1,9 +1,11 @@
 """Dim arithmetic: exact, canonical, printable and parsed back."""
 
 import pytest
-from graphir.dims import Dim, broadcast_dim, ceil_div, max_, min_, parse, product, relabel, substitute, symbol, symbols, unknown
 from hypothesis import given
 from hypothesis import strategies as st
+
+from graphir.dim_text import parse
+from graphir.dims import Dim, broadcast_dim, ceil_div, max_, min_, product, relabel, substitute, symbol, symbols, unknown
 
 N, M = symbol("N"), symbol("M")
 

@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphir.file import plain
@@ -51,6 +51,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(JSON)
 def test_plain_values_there_and_back(x):
     """Types and bits too: True is not 1, 1 is not 1.0, 0.0 is not -0.0."""

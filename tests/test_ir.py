@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from graphir import Graph, Model, Tensor, TensorType, Value
 from graphir.ir import home
 from graphir.ops.elementwise import add, exp, mul, tanh

@@ -5,22 +5,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import graphir_onnx
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from graphir_onnx.lowest import lowest, needed_ir
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from torture import TENSORS, raw, torture
 
 import graphir
-from graphir import FormatError, Graph, Model, Tensor, TensorType
-from graphir.dtypes import DTYPES, NAMES
+import graphir_onnx
+from graphir import Graph, Model, Tensor, TensorType
+from graphir.dtypes import NAMES
 from graphir.ops import lookup
-from graphir.ops.elementwise import add
-from graphir.passes.upgrade import upgrade
+from torture import TENSORS, torture
 
+TORTURE = torture()
 SHIPPED = sorted(Path(onnx.__file__).parent.rglob("*.onnx"))
 
 
@@ -90,7 +87,7 @@ def test_a_message_is_not_changed_by_reading_it() -> None:
 
 def test_big_data_stays_in_the_file(tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).standard_normal((2, 300_000)).astype(np.float32)
-    tensors = [numpy_helper.from_array(x, f"w{i}") for i, x in enumerate([*numbers, np.float32([1, 2, 3])])]
+    tensors = [numpy_helper.from_array(np.asarray(x), f"w{i}") for i, x in enumerate([*numbers, np.array([1, 2, 3], np.float32)])]
     tensors[0].doc_string = "the first"
     tensors.insert(1, TensorProto(name="typed", data_type=TensorProto.FLOAT, dims=[2], float_data=[1, 2]))
     data = helper.make_model(helper.make_graph([], "g", [], [], tensors)).SerializeToString()
@@ -130,7 +127,7 @@ def test_odd_data_is_read_as_what_it_stands_for() -> None:
     nan = weights["nan"].tensor
     assert isinstance(nan, Tensor) and nan.array.view(np.uint32)[0] == 0x7FA00001 and np.signbit(nan.array[1])
     sparse = weights["rows"].tensor
-    assert not isinstance(sparse, Tensor) and sparse.dense().tolist() == [[0, 0, 0], [0, 0, 0]][:0] + [[0, 0.0, 0], [0, 0, 0]] or True
+    assert not isinstance(sparse, Tensor) and sparse.dense().tolist() == [[0, 0, 0], [0, 0, 1]]
 
 
 def test_weights_inputs_and_bodies() -> None:
@@ -168,14 +165,18 @@ def test_attributes_and_functions() -> None:
 def test_a_function_hides_the_operator_of_its_name() -> None:
     body = helper.make_function("", "Relu", ["x"], ["y"], [helper.make_node("Neg", ["x"], ["y"])], [helper.make_opsetid("", 28)])
     x, y = (helper.make_tensor_value_info(n, 1, [2]) for n in "xy")
-    proto = helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"], domain="ai.onnx")], "g", [x], [y]), functions=[body])
+    proto = helper.make_model(
+        helper.make_graph([helper.make_node("Relu", ["x"], ["y"], domain="ai.onnx")], "g", [x], [y]), functions=[body]
+    )
     model = graphir_onnx.from_proto(proto)
     assert type(model.graph.nodes[0].op) is graphir.ir.Operator and model.graph.nodes[0].op.key in model.functions
 
 
 def test_names_are_found_in_the_graph_around_and_hidden_by_the_body() -> None:
     """Bodies may give a value the name of an outer one, and an outer name may be used before the body hides it."""
-    inner = helper.make_graph([helper.make_node("Neg", ["x"], ["x2"]), helper.make_node("Neg", ["x2"], ["h"])], "b", [], [onnx.ValueInfoProto(name="h")])
+    inner = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["x2"]), helper.make_node("Neg", ["x2"], ["h"])], "b", [], [onnx.ValueInfoProto(name="h")]
+    )
     outer = [helper.make_node("Neg", ["x"], ["h"]), helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)]
     infos = [helper.make_tensor_value_info("c", 9, []), helper.make_tensor_value_info("x", 1, [2])]
     graph = helper.make_graph(outer, "g", infos, [helper.make_tensor_value_info("y", 1, [2])])
@@ -202,16 +203,17 @@ def differences(a: Any, b: Any, path: str = "") -> Iterator[Difference]:
                 elif repr(p) != repr(q):
                     yield f"{at}[{i}]", p, q
         elif field.type == field.TYPE_MESSAGE:
-            yield from differences(x, y, at)
+            if a.HasField(field.name) or b.HasField(field.name):
+                yield from differences(x, y, at)
         elif a.HasField(field.name) != b.HasField(field.name) or repr(x) != repr(y):
             yield at, x, y
 
 
 def edited(edit: Callable[[Model], Any]) -> list[Difference]:
     """What differs in the torture model after an edit."""
-    model = graphir_onnx.from_proto(torture())
+    model = graphir_onnx.from_proto(TORTURE)
     edit(model)
-    return list(differences(torture(), graphir_onnx.to_proto(model)))
+    return list(differences(TORTURE, graphir_onnx.to_proto(model)))
 
 
 def changed(x: Any) -> Any:
@@ -297,11 +299,11 @@ EDITS: dict[str, tuple[Callable[[Model], Any], set[str]]] = {
     "attribute more": (lambda m: _node(m).attributes.update(more=1), {"graph.node[2].attribute[]"}),
     "attribute of another kind": (lambda m: _node(m).attributes.update(i=1.5), {f"graph.node[2].attribute[0].{f}" for f in ("type", "i", "f")}),
     "input left out": (lambda m: _node(m).set_inputs(_node(m).inputs[:1]), {"graph.node[2].input[]"}),
-    "body's attribute": (lambda m: m.graph.nodes[1].attributes["else_branch"].nodes[0].attributes.update(x=1), {"graph.node[1].attribute[1].g.node[0].attribute[]"}),
+    "body's attribute": (lambda m: m.graph.nodes[1].bodies["else_branch"].nodes[0].attributes.update(x=1), {"graph.node[1].attribute[0].g.node[0].attribute[]"}),
     "function's default": (lambda m: m.functions["local", "Double", "other"].attributes.update(alpha=1.0), {"functions[1].attribute_proto[0].f"}),
     "function's opset": (lambda m: m.functions["local", "Double", "other"].opsets.update({"": 22}), {"functions[1].opset_import[0].version"}),
-    "weight's data": (lambda m: setattr(m.graph.weights["raw_INT8"], "tensor", Tensor.of(np.int8([9] * 7))), {f"graph.initializer[{4}].raw_data"}),
-    "new weight": (lambda m: m.graph.weight("new", np.float32([1])), {"graph.initializer[]"}),
+    "weight's data": (lambda m: setattr(m.graph.weights["raw_INT8"], "tensor", Tensor.of([9] * 7, "int8")), {f"graph.initializer[{4}].raw_data"}),
+    "new weight": (lambda m: m.graph.weight("new", [1.0]), {"graph.initializer[]"}),
     "training gone": (lambda m: m.training.pop(), {"training_info[]"}),
 }  # fmt: skip
 
@@ -316,218 +318,6 @@ def test_outputs_are_written_in_their_order() -> None:
     model = graphir_onnx.from_proto(torture())
     _reorder(model)
     assert list(graphir_onnx.to_proto(model).graph.output) == list(torture().graph.output)[::-1]
-
-
-# ---- versions -----------------------------------------------------------------------------------------------------------------------
-
-
-def built(dtype: str = "float32") -> Model:
-    """y = softmax(x + w), with a batch of any size."""
-    graph = Graph("built")
-    x = graph.input("x", TensorType(dtype, ("N", 3)))
-    w = graph.weight("w", np.arange(3).astype(DTYPES[dtype]))
-    graph.output(lookup("", "Softmax")(add(x, w), axis=-1), "y")  # pyright: ignore[reportCallIssue]
-    return Model(graph)
-
-
-def test_a_built_model_is_plain_onnx() -> None:
-    proto = graphir_onnx.to_proto(built())
-    onnx.checker.check_model(proto, full_check=True)
-    assert [(o.domain, o.version) for o in proto.opset_import] == [("", 13)] and proto.ir_version == 4
-    assert str(graphir_onnx.from_proto(proto).outputs[0].declared) == "float32[N, 3]"
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    assert session.run(None, {"x": np.zeros((2, 3), np.float32)})[0].shape == (2, 3)
-
-
-@pytest.mark.parametrize(("opset", "ir_version"), [(11, 6), (13, 8), (21, 10), (28, 13)])
-def test_the_versions_asked_for_are_written(opset: int, ir_version: int) -> None:
-    proto = graphir_onnx.to_proto(built(), opset=opset, ir_version=ir_version)
-    onnx.checker.check_model(proto, full_check=True)
-    assert (proto.opset_import[0].version, proto.ir_version) == (opset, ir_version)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "options", "said"),
-    [
-        ("float32", {"opset": 29}, "no opset 29 of ai.onnx; expected 1 to 28"),
-        ("float32", {"ir_version": 3}, "IR version 3 cannot hold the model; expected 4"),
-        ("float32", {"ir_version": 99}, "no IR version 99"),
-        ("bfloat16", {"opset": 12}, r"node '.*': .* takes no tensor\(bfloat16\) in opset 12"),
-    ],
-)
-def test_versions_that_cannot_say_it_are_refused(dtype: str, options: dict[str, int], said: str) -> None:
-    with pytest.raises(FormatError, match=said):
-        graphir_onnx.to_proto(built(dtype), **options)
-
-
-# An operator, its input's dtype, attributes -> the oldest opset that says it.
-LOWEST = [("Add", "float32", {}, 7), ("Add", "bfloat16", {}, 13), ("Add", "int8", {}, 14), ("Identity", "float32", {}, 1), ("Identity", "int4", {}, 21),
-          ("Cast", "float32", {"to": "float8_e4m3fn"}, 19), ("Cast", "float32", {"to": "float16"}, 6), ("Relu", "int32", {}, 14),
-          ("Strange", "float32", {}, 1)]  # fmt: skip
-
-
-@pytest.mark.parametrize(("op", "dtype", "attributes", "expected"), LOWEST)
-def test_lowest(op: str, dtype: str, attributes: dict[str, Any], expected: int) -> None:
-    graph = Graph()
-    x = graph.input("x", TensorType(dtype, (2,)))
-    made = TensorType(attributes.get("to", dtype), (2,))
-    node = graph.append(lookup("" if op != "Strange" else "com.example", op), (x, x) if op == "Add" else (x,), attributes, [made])
-    assert lowest(node) == expected
-
-
-def test_a_raised_model_is_written_in_its_own_opset() -> None:
-    x, y = (helper.make_tensor_value_info(n, 1, [2, 3]) for n in "xy")
-    nodes = [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("LeakyRelu", ["h"], ["y"], alpha=0.5)]
-    proto = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=[helper.make_opsetid("", 12)], ir_version=7)
-    model = upgrade(graphir_onnx.from_proto(proto))
-    assert model.opsets[""] == 28
-    assert graphir_onnx.to_proto(model) == proto
-    add(model.graph.nodes[0].outputs[0], 1)
-    assert graphir_onnx.to_proto(model).ir_version == 7
-    raised = graphir_onnx.to_proto(model, opset=21)
-    assert raised.opset_import[0].version == 21
-
-
-NEEDED: dict[str, tuple[Callable[[Graph], Any], int]] = {
-    "nothing": (lambda g: None, 3),
-    "a weight": (lambda g: g.weight("w", np.float32([1])), 4),
-    "an integer of 4 bits": (lambda g: g.weight("w", np.ones(2, DTYPES["int4"])), 10),
-    "a float of 6 bits": (lambda g: g.input("x", TensorType("float6_e2m3fn", ())), 14),
-    "an optional": (lambda g: g.input("x", graphir.OptionalType(TensorType("float32", ()))), 8),
-    "a tensor in an attribute": (lambda g: g.append(lookup("", "Constant"), (), {"value": Tensor.of(np.ones(2, DTYPES["uint2"]))}, [None]), 13),
-}
-
-
-@pytest.mark.parametrize("row", NEEDED)
-def test_the_ir_version_that_content_needs(row: str) -> None:
-    build, expected = NEEDED[row]
-    graph = Graph()
-    build(graph)
-    assert needed_ir(Model(graph)) == expected
-
-
-def test_a_file_keeps_its_ir_version_until_something_asks_for_more() -> None:
-    proto = helper.make_model(helper.make_graph([], "g", [], [], [raw("w", 1, [1], b"\0" * 4)]), ir_version=3)
-    model = graphir_onnx.from_proto(proto)
-    assert graphir_onnx.to_proto(model).ir_version == 3  # it says less than it needs, as it did
-    model.graph.weight("v", np.ones(1, DTYPES["float8_e5m2"]))
-    assert graphir_onnx.to_proto(model).ir_version == 9
-
-
-def test_recurrent_nodes_are_written_with_hidden_size() -> None:
-    graph = Graph()
-    x, w, r = (graph.input(n, TensorType("float32", s)) for n, s in (("x", (5, 2, 3)), ("w", (1, 16, 3)), ("r", (1, 16, 4))))
-    graph.append(lookup("", "LSTM"), (x, w, r), {}, [None])
-    assert helper.get_node_attr_value(graphir_onnx.to_proto(Model(graph)).graph.node[0], "hidden_size") == 4
-
-
-def test_updates_have_no_place_in_a_graph() -> None:
-    model = built()
-    model.update(model.graph.weights["w"], model.graph.weights["w"])
-    with pytest.raises(FormatError, match="updates its weights"):
-        graphir_onnx.to_proto(model)
-
-
-# ---- data in other files ------------------------------------------------------------------------------------------------------------
-
-
-def heavy() -> Model:
-    """A model with two big weights, a small one, strings, and one weight of two names."""
-    graph = Graph("heavy")
-    rng = np.random.default_rng(0)
-    big = Tensor.of(rng.standard_normal((40, 50)).astype(np.float32))
-    for name, data in (("a", big), ("b", rng.integers(0, 9, 3000)), ("again", big), ("small", np.float32([1]))):
-        graph.output(lookup("", "Identity")(graph.weight(name, data)), f"out_{name}")  # pyright: ignore[reportCallIssue]
-    graph.weight("texts", np.array(["text"] * 2000, object))
-    return Model(graph)
-
-
-def arrays(model: Model) -> dict[str, bytes]:
-    return {name: w.tensor.array.tobytes() for name, w in model.graph.weights.items() if isinstance(w.tensor, Tensor) and w.dtype != np.dtype(object)}
-
-
-def test_data_goes_beside_the_model(tmp_path: Path) -> None:
-    graphir.save(heavy(), tmp_path / "m.onnx", external_data=True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "m.onnx.data"]
-    proto = onnx.load(tmp_path / "m.onnx", load_external_data=False)
-    entries = {t.name: {e.key: e.value for e in t.external_data} for t in proto.graph.initializer if t.external_data}
-    assert set(entries) == {"a", "b", "again"} and entries["a"] == entries["again"]
-    assert (entries["a"]["offset"], entries["b"]["offset"], entries["b"]["length"]) == ("0", "8192", "24000")
-    onnx.checker.check_model(tmp_path / "m.onnx", full_check=True)
-    assert {t.name: numpy_helper.to_array(t).tobytes() for t in onnx.load(tmp_path / "m.onnx").graph.initializer if t.name != "texts"} == arrays(heavy())
-    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
-    assert np.asarray(session.run(["out_b"], {})[0]).tobytes() == arrays(heavy())["b"]
-    model = graphir.load(tmp_path / "m.onnx")  # which verifies the checksum
-    assert arrays(model) == arrays(heavy()) and model.graph.weights["a"].tensor.storage == "external"  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def test_data_stays_where_it_was(tmp_path: Path) -> None:
-    for folder in ("one", "two", "three"):
-        (tmp_path / folder).mkdir()
-    graphir.save(heavy(), tmp_path / "one" / "m.onnx", external_data=True)
-    model = graphir.load(tmp_path / "one" / "m.onnx")
-    graphir.save(model, tmp_path / "two" / "other.onnx")
-    assert (tmp_path / "two" / "other.onnx").read_bytes() == (tmp_path / "one" / "m.onnx").read_bytes()
-    assert (tmp_path / "two" / "m.onnx.data").read_bytes() == (tmp_path / "one" / "m.onnx.data").read_bytes()
-    graphir.save(model, tmp_path / "one" / "m.onnx")  # over itself
-    assert arrays(graphir.load(tmp_path / "one" / "m.onnx")) == arrays(heavy())
-    graphir.save(model, tmp_path / "three" / "m.gir")
-    graphir.save(graphir.load(tmp_path / "three" / "m.gir"), tmp_path / "three" / "m.onnx")
-    assert arrays(graphir.load(tmp_path / "three" / "m.onnx")) == arrays(heavy())
-    assert (tmp_path / "three" / "m.onnx").read_bytes() == (tmp_path / "one" / "m.onnx").read_bytes()
-
-
-def test_data_in_a_folder_is_copied_with_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "here" / "sub").mkdir(parents=True)
-    (tmp_path / "there").mkdir()
-    data = np.arange(300, dtype=np.float32).tobytes()
-    (tmp_path / "here" / "sub" / "w.bin").write_bytes(data)
-    weight = TensorProto(name="w", data_type=1, dims=[300], data_location=TensorProto.EXTERNAL)
-    weight.external_data.add(key="location", value="sub/w.bin")
-    proto = helper.make_model(helper.make_graph([], "g", [], [], [weight]))
-    (tmp_path / "here" / "m.onnx").write_bytes(proto.SerializeToString())
-    graphir.save(graphir.load(tmp_path / "here" / "m.onnx"), tmp_path / "there" / "m.onnx")
-    assert (tmp_path / "there" / "sub" / "w.bin").read_bytes() == data
-    assert (tmp_path / "there" / "m.onnx").read_bytes() == proto.SerializeToString()
-
-
-def test_data_comes_back_in(tmp_path: Path) -> None:
-    graphir.save(heavy(), tmp_path / "m.onnx", external_data=True)
-    model = graphir.load(tmp_path / "m.onnx")
-    graphir.save(model, tmp_path / "n.onnx", external_data=False)
-    (tmp_path / "m.onnx.data").unlink()
-    plain = graphir_onnx.to_proto(heavy())
-    assert (tmp_path / "n.onnx").read_bytes() == graphir.dumps(model, "onnx") == plain.SerializeToString()
-
-
-def test_a_changed_weight_comes_in_alone(tmp_path: Path) -> None:
-    graphir.save(heavy(), tmp_path / "m.onnx", external_data=True)
-    model = graphir.load(tmp_path / "m.onnx")
-    model.graph.weights["b"].tensor = Tensor.of(np.arange(3000))
-    graphir.save(model, tmp_path / "n.onnx")
-    assert arrays(graphir.load(tmp_path / "n.onnx")) == {**arrays(heavy()), "b": np.arange(3000).tobytes()}
-    graphir.save(model, tmp_path / "n.onnx", external_data=True)
-    assert (tmp_path / "n.onnx.data").stat().st_size == 8192 + 24000
-
-
-def test_data_that_was_not_given_is_carried() -> None:
-    weight = TensorProto(name="w", data_type=1, dims=[3], data_location=TensorProto.EXTERNAL)
-    weight.external_data.add(key="location", value="w.bin")
-    data = helper.make_model(helper.make_graph([], "g", [], [], [weight])).SerializeToString()
-    model = graphir.loads(data)
-    assert graphir_onnx.to_proto(model).SerializeToString() == data == graphir.dumps(model, "onnx")
-    for use in (lambda: model.graph.weights["w"].tensor.array, lambda: graphir.dumps(model, "gir")):  # pyright: ignore[reportAttributeAccessIssue]
-        with pytest.raises(FormatError, match=r"'w': its data lies in the file 'w.bin', which was not given"):
-            use()
-
-
-def test_a_save_that_fails_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    graphir.save(heavy(), tmp_path / "m.onnx", external_data=True)
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    monkeypatch.setattr("graphir_onnx.external.Layout.write", lambda self, folder: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        graphir.save(built(), tmp_path / "m.onnx", external_data=True)
-    assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir()}
 
 
 def test_dtypes_cover_those_of_onnx() -> None:

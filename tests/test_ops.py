@@ -4,10 +4,13 @@ import importlib
 import pkgutil
 from typing import Any
 
-import cases
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+import cases
 from cases import Case
 from graphir import Graph, Model, Tensor, TensorType, Value
 from graphir.dims import Expr, atoms, substitute, symbol
@@ -17,8 +20,6 @@ from graphir.types import OptionalType, SequenceType, Type
 from graphir_arrays.interpret import interpret
 from graphir_arrays.kernel import Site, bind, find
 from graphir_numpy.namespace import xp
-from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 MODULES = {m.name: importlib.import_module(f"cases.{m.name}") for m in pkgutil.iter_modules(cases.__path__)}
 ROWS: dict[str, list[Case]] = {name: rows for m in MODULES.values() for name, rows in m.CASES.items()}
@@ -105,7 +106,9 @@ def test_types_with_symbolic_dims(name: str, row: Case) -> None:
             assert len(t.shape) == np.ndim(got)
             for dim, size in zip(t.shape, np.shape(got)):
                 bound = substitute(dim, sizes)
-                assert bound == size or (isinstance(bound, Expr) and any(isinstance(a.name, int) for a in atoms(bound))), f"{dim} is not {size}"
+                assert bound == size or (isinstance(bound, Expr) and any(isinstance(a.name, int) for a in atoms(bound))), (
+                    f"{dim} is not {size}"
+                )
 
 
 @pytest.mark.parametrize(("name", "row"), EVERY_ROW)
@@ -127,7 +130,8 @@ def test_kernels_keep_their_word_about_memory(name: str, row: Case) -> None:
             assert bound.view or not any(y is not None and np.shares_memory(x, y) for y in arrays)
         if bound.out:
             out = np.full(np.shape(first), 1, first.dtype)
-            assert bound.run(*arrays, out=out) is out
+            again = bound.run(*arrays, out=out)
+            assert (again if op.outputs == "one" else again[0]) is out
             np.testing.assert_array_equal(out, first)
         if bound.inplace and arrays[0].shape == np.shape(first) and arrays[0].dtype == first.dtype:
             expected = first.copy()
@@ -196,7 +200,8 @@ def _check_close(got: Any, want: Any, tolerance: float) -> None:
 def _referee(row: Case, graph: Graph) -> list[Any]:
     """The outputs that onnx's reference, ONNX Runtime, or the row itself gives for the row's graph."""
     if callable(row.referee):
-        return [row.referee(*row.arrays())]
+        made = row.referee(*row.arrays())
+        return list(made) if isinstance(made, tuple) else [made]
     proto = _proto(graph)
     feeds = {v.name: x for v, x in zip(graph.inputs, (x for x in row.arrays() if x is not None), strict=True)}
     if row.referee == "ort":
@@ -220,6 +225,8 @@ def _proto(graph: Graph) -> onnx.ModelProto:
         assert isinstance(n.op, Op)
         attributes = {k: _onnx_attribute(n.op.attributes[k].kind, x) for k, x in n.attributes.items()}
         names = [["" if v is None else v.name for v in values] for values in (n.inputs, n.outputs)]
+        while not names[1][-1]:
+            names[1].pop()
         nodes.append(helper.make_node(n.op.name, *names, domain=n.op.domain, **attributes))
     infos = [[helper.make_value_info(v.name, _onnx_type(v.type)) for v in values] for values in (graph.inputs, graph.outputs)]
     weights = [numpy_helper.from_array(np.asarray(w.tensor.array), w.name) for w in graph.weights.values() if isinstance(w.tensor, Tensor)]
@@ -252,7 +259,7 @@ def _plain_default(spec: Any) -> Any:
     from graphir.dtypes import NAMES, as_dtype
 
     if spec.kind == "dtype":
-        return helper.np_dtype_to_tensor_dtype(as_dtype(spec.default)) if spec.default in NAMES.values() else spec.default
+        return helper.np_dtype_to_tensor_dtype(as_dtype(spec.default)) if spec.default in NAMES.values() else spec.default or 0
     if spec.kind == "float":
         return float(np.float32(spec.default))
     return list(spec.default) if isinstance(spec.default, tuple) else spec.default
@@ -260,11 +267,17 @@ def _plain_default(spec: Any) -> Any:
 
 def _attribute_default(attribute: Any) -> Any:
     x = helper.get_attribute_value(attribute.default_value)
-    return x.decode() if isinstance(x, bytes) else [i.decode() if isinstance(i, bytes) else i for i in x] if isinstance(x, list | tuple) else numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x
+    return (
+        x.decode()
+        if isinstance(x, bytes)
+        else [i.decode() if isinstance(i, bytes) else i for i in x]
+        if isinstance(x, list | tuple)
+        else numpy_helper.to_array(x)
+        if isinstance(x, onnx.TensorProto)
+        else x
+    )
 
 
 def _onnx_name(dtype: np.dtype) -> str:
     name = onnx.TensorProto.DataType.Name(helper.np_dtype_to_tensor_dtype(dtype)).lower()
     return f"tensor({name})"
-
-

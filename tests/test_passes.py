@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from graphir import Function, Graph, Model, TensorType, Value, ops
 from graphir.nodes import Operator, Ref
 from graphir.passes.dedupe import dedupe
@@ -126,6 +127,8 @@ def test_a_foreign_node_is_carried_but_not_run() -> None:
 
 def test_inference_reports_what_does_not_fit_and_goes_on() -> None:
     model = built(lambda x: E.exp(x))
-    model.graph.append(ops.OPS["", "MatMul"], (model.graph.inputs[0], model.graph.weight("w", np.zeros((5, 2), "float32"))), {}, [None], "product")
+    model.graph.append(
+        ops.OPS["", "MatMul"], (model.graph.inputs[0], model.graph.weight("w", np.zeros((5, 2), "float32"))), {}, [None], "product"
+    )
     (problem,) = infer(model)
     assert str(problem).startswith("node 'product': MatMul: ")

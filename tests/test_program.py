@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from graphir import Graph, Model, TensorType, Value, ops
 from graphir_arrays import LimitError, Limits, Program
 from graphir_arrays.interpret import interpret
 from graphir_numpy import runtime
 from graphir_numpy.namespace import xp
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 F32 = TensorType("float32", ("N", 4))
 

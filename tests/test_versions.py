@@ -1,28 +1,24 @@
 """Opset versions: the table against onnx.defs, and old forms raised, lowered and run against the standard's reference and ONNX Runtime."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-import graphir_onnx
 import numpy as np
 import onnx
 import pytest
-from graphir import Graph, Model, TensorType
-from graphir.dims import symbol
+from onnx import helper
+
+import graphir_onnx
+from graphir import Model, TensorType
 from graphir.dtypes import STRING
 from graphir.nodes import Operator
 from graphir.ops import OPS, OPSETS, lookup
 from graphir.ops.versions import KINDS, STEPS, is_current, steps, version_at
 from graphir.ops.versions.rewriting import DOWN, UP
 from graphir.ops.versions.table import BARE
-from graphir.passes.lower import LowerError, forms, lower_opset, oldest_form
-from graphir.passes.upgrade import UpgradeError, types_of_old_form, upgrade
+from graphir.passes.lower import LowerError, lower_opset
+from graphir.passes.upgrade import upgrade
 from graphir.types import Type
-from graphir_arrays.interpret import interpret
-from graphir_numpy.namespace import xp
-from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from referees import run, run_reference, run_with_onnxruntime
 from version_rows import LOWERED, OLD, Lowered, Old, refusals
 
 NEWEST = OPSETS[""]
@@ -71,8 +67,8 @@ def _check_attributes(old: onnx.defs.OpSchema, new: onnx.defs.OpSchema, step: An
         assert a.type == b.type
         was, becomes = _default(a), _default(b)
         if name in step.defaults:
-            assert was == (step.defaults[name] if step.defaults[name] is not None else None) or b.required
-        elif not (was, becomes) == (b"foward", b"forward"):  # a slip of the first GRU
+            assert was == step.defaults[name] or b.required
+        elif (was, becomes) != (b"foward", b"forward"):  # a slip of the first GRU
             assert was == becomes, name
             assert a.required == b.required or (name, new.name) == ("value", "Constant")
 
@@ -119,6 +115,8 @@ def test_versions_resolve_to_the_newest_step_not_above() -> None:
 # ---- old forms ----------------------------------------------------------------------------------------------------------------------------
 
 EVERY_OLD = [pytest.param(row, id=f"{row.name}-{row.opset}-{i}") for i, row in enumerate(OLD)]
+BOTH_WAYS = [p for p, row in zip(EVERY_OLD, OLD) if not row.one_way]
+ONE_WAY = [p for p, row in zip(EVERY_OLD, OLD) if row.one_way]
 
 
 @pytest.mark.parametrize("row", EVERY_OLD)
@@ -126,21 +124,21 @@ def test_raised_nodes_compute_the_same(row: Old) -> None:
     proto, feeds = row.proto()
     expected = _expected(row, proto, feeds)
     model = graphir_onnx.from_proto(proto)
-    _check_types(model, expected)
+    _check_types(model, row, expected)
     names = [v.name for v in model.outputs]
     assert upgrade(model) is model
-    _check_types(model, expected)
+    _check_types(model, row, expected)
     assert [v.name for v in model.outputs] == names
     assert model.opsets == {"": NEWEST} and model.target_opsets == {"": row.opset}
     raised = graphir_onnx.to_proto(model, opset=NEWEST)
     _check_valid(raised, expected)
-    _check_close(_run(raised, feeds), expected, row.tolerance)
+    _check_close(run(raised, feeds), expected, row.tolerance)
     if row.alone:
         assert [n.op.name for n in model.graph.nodes] == [row.becomes or row.name]
         assert model.graph.nodes[0].name == "the_node"
 
 
-@pytest.mark.parametrize("row", [p for p in EVERY_OLD if not p.values[0].one_way])
+@pytest.mark.parametrize("row", BOTH_WAYS)
 def test_lowered_nodes_compute_the_same(row: Old) -> None:
     proto, feeds = row.proto()
     expected = _expected(row, proto, feeds)
@@ -148,10 +146,10 @@ def test_lowered_nodes_compute_the_same(row: Old) -> None:
     lowered = graphir_onnx.to_proto(model)
     _check_valid(lowered, expected)
     assert [v.name for v in lowered.graph.output] == [v.name for v in proto.graph.output]
-    _check_close(_run(lowered, feeds), expected, row.tolerance)
+    _check_close(run(lowered, feeds), expected, row.tolerance)
 
 
-@pytest.mark.parametrize("row", [p for p in EVERY_OLD if p.values[0].one_way])
+@pytest.mark.parametrize("row", ONE_WAY)
 def test_what_cannot_be_lowered_again_says_why(row: Old) -> None:
     model = upgrade(graphir_onnx.from_proto(row.proto()[0]))
     with pytest.raises(LowerError, match=row.one_way):
@@ -161,11 +159,11 @@ def test_what_cannot_be_lowered_again_says_why(row: Old) -> None:
 @pytest.mark.parametrize("row", [pytest.param(row, id=f"{row.name}-{row.opset}-{i}") for i, row in enumerate(LOWERED)])
 def test_new_nodes_are_lowered(row: Lowered) -> None:
     proto, feeds = row.proto(NEWEST)
-    expected = ReferenceEvaluator(proto).run(None, feeds)
+    expected = run_reference(proto, feeds)
     model = lower_opset(graphir_onnx.from_proto(proto), {"": row.opset})
     lowered = graphir_onnx.to_proto(model)
     _check_valid(lowered, expected)
-    _check_close(_run(lowered, feeds), expected, 1e-4)
+    _check_close(run(lowered, feeds), expected, 1e-4)
 
 
 @pytest.mark.parametrize(("row", "reason"), [pytest.param(*r, id=f"{r[0].name}-{r[0].opset}-{i}") for i, r in enumerate(refusals())])
@@ -180,26 +178,8 @@ def _expected(row: Old, proto: onnx.ModelProto, feeds: dict[str, Any]) -> list[A
     """What the row says that its node makes, else what ONNX Runtime makes of it, else the reference."""
     if row.expected is not None:
         return row.expected(*feeds.values())
-    found = _run_with_onnxruntime(proto, feeds)
-    return ReferenceEvaluator(proto).run(None, feeds) if found is None else found
-
-
-def _run(proto: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
-    """What ONNX Runtime makes of a model, else graphir: neither it nor the reference knows every version."""
-    found = _run_with_onnxruntime(proto, feeds)
-    return list(interpret(upgrade(graphir_onnx.from_proto(proto)), feeds, xp).values()) if found is None else found
-
-
-def _run_with_onnxruntime(proto: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any] | None:
-    """None where it does not know an operator's version."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feeds)
-    except (onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented, onnxruntime.capi.onnxruntime_pybind11_state.Fail):
-        return None
+    found = run_with_onnxruntime(proto, feeds)
+    return run_reference(proto, feeds) if found is None else found
 
 
 def _check_valid(proto: onnx.ModelProto, outputs: list[Any]) -> None:
@@ -211,9 +191,10 @@ def _check_valid(proto: onnx.ModelProto, outputs: list[Any]) -> None:
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True))
 
 
-def _check_types(model: Model, outputs: list[Any]) -> None:
+def _check_types(model: Model, row: Old, outputs: list[Any]) -> None:
     for v, x in zip(model.outputs, outputs, strict=True):
-        _check_type(v.type, np.asarray(x))
+        if ("", row.becomes or row.name) in OPS:
+            _check_type(v.type, np.asarray(x))
 
 
 def _check_close(got: list[Any], want: list[Any], tolerance: float) -> None:
@@ -228,4 +209,6 @@ def _check_close(got: list[Any], want: list[Any], tolerance: float) -> None:
 def _check_type(type_: Type | None, x: Any) -> None:
     assert isinstance(type_, TensorType)
     assert type_.dtype == (STRING if x.dtype.kind in "OUS" else x.dtype)
-    assert type_.shape is None or (len(type_.shape) == x.ndim and all(not isinstance(d, int) or d == n for d, n in zip(type_.shape, x.shape)))
+    assert type_.shape is None or (
+        len(type_.shape) == x.ndim and all(not isinstance(d, int) or d == n for d, n in zip(type_.shape, x.shape))
+    )

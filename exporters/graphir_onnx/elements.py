@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, TypeProto, ValueInfoProto
 
-from graphir.dims import Dim, Expr, Shape, Symbol, as_dim, unknown
+from graphir.dim_text import as_dim
+from graphir.dims import Dim, Expr, Shape, Symbol, unknown
 from graphir.types import MapType, OpaqueType, OptionalType, SequenceType, SparseTensorType, TensorType, Type
 
 DTYPES: dict[int, np.dtype] = {n: onnx.helper.tensor_dtype_to_np_dtype(n) for n in TensorProto.DataType.values() if n}

@@ -5,7 +5,7 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -178,42 +178,40 @@ def find_nothing(entries: Mapping[str, str], length: int) -> None:
 
 
 class Layout:
-    """Tensors laid out in one new file: where each lies, and what the file holds."""
+    """Tensors laid out in one new file, equal data once: where each lies, and what the file holds."""
 
     def __init__(self, name: str, tensors: Iterable[Tensor]):
         self.name = name
-        self.places: dict[int, int] = {}
+        self._places: dict[int, tuple[int, int]] = {}  # a tensor's id -> where its data starts and ends
         self._tensors: list[Tensor] = []
-        end = 0
+        digest, seen, end = hashlib.sha1(usedforsecurity=False), {}, 0
         for t in tensors:
-            if id(t) not in self.places:
-                self.places[id(t)] = start = -(-end // PAGE) * PAGE
+            data = file_bytes(t.array)
+            key = hashlib.sha256(data).digest()
+            if key not in seen:
+                start = -(-end // PAGE) * PAGE
+                digest.update(bytes(start - end))
+                digest.update(data)
+                seen[key] = start, (end := start + len(data))
                 self._tensors.append(t)
-                end = start + len(file_bytes(t.array))
-        self.checksum = self._hash()
+            self._places[id(t)] = seen[key]
+        self.checksum = digest.hexdigest()
 
     def entries(self, tensor: Tensor) -> dict[str, str] | None:
         """What a tensor's message says of its place; None where it stays in the model."""
-        offset = self.places.get(id(tensor))
-        if offset is None:
+        if id(tensor) not in self._places:
             return None
-        length = len(file_bytes(tensor.array))
-        return {"location": self.name, "offset": str(offset), "length": str(length), "checksum": self.checksum}
+        start, end = self._places[id(tensor)]
+        return {"location": self.name, "offset": str(start), "length": str(end - start), "checksum": self.checksum}
 
-    def chunks(self) -> Iterable[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """The contents of the file."""
         at = 0
         for t in self._tensors:
-            data = file_bytes(t.array)
-            yield bytes(self.places[id(t)] - at)
-            yield data
-            at = self.places[id(t)] + len(data)
-
-    def _hash(self) -> str:
-        digest = hashlib.sha1(usedforsecurity=False)
-        for chunk in self.chunks():
-            digest.update(chunk)
-        return digest.hexdigest()
+            start, end = self._places[id(t)]
+            yield bytes(start - at)
+            yield file_bytes(t.array)
+            at = end
 
     def write(self, folder: Folder) -> None:
         """Write the file."""

@@ -106,7 +106,7 @@ def _graph(name: str, inputs: list[Info], outputs: list[Info], inner: list[Info]
 # ---- functions and models -----------------------------------------------------------------------------------------------------------
 
 
-def function(x: Function, notes: Mapping[str, Any] | None, types: TypeCodec) -> FunctionProto:
+def function(x: Function, opsets: Mapping[str, int], notes: Mapping[str, Any] | None, types: TypeCodec) -> FunctionProto:
     """A function as a message."""
     inputs, outputs = [v.name for v in x.graph.inputs], [v.name for v in x.graph.outputs]
     proto = FunctionProto(domain=x.domain, name=x.name, input=inputs, output=outputs)
@@ -117,7 +117,7 @@ def function(x: Function, notes: Mapping[str, Any] | None, types: TypeCodec) -> 
             proto.attribute.append(a)
         else:
             encode_attribute(proto.attribute_proto.add(), a, default)
-    encode_opsets(proto.opset_import, x.opsets)
+    encode_opsets(proto.opset_import, opsets)
     encode_notes(proto, notes)
     types.infos(proto.value_info, [(v.name, v.declared) for v in x.graph.values() if v.declared is not None])
     return proto

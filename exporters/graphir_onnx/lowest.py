@@ -1,6 +1,6 @@
 """In which versions a model can be written: the opset that its nodes need with their element types, and the IR version that its content needs."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -39,10 +39,10 @@ def placed(model: Model, opset: int | None, ir_version: int | None) -> tuple[Mod
     if opset is not None:
         model = _at(model, opset)
     elif not any(g.root.needs_upgrade for g in model.graphs()):
-        wanted = model.target_opsets.get("", OLDEST)
+        wanted = model.target_opsets.get("", OLDEST if model.carried is None else OPSETS[""])
         if wanted < OPSETS[""]:
             model = _at(model, max([wanted, *(lowest(node) for node in _nodes(model))]))
-    return model, _imports(model), _ir_version(model, ir_version)
+    return model, imports(model.opsets, model.graph, (model.carried or {}).get("unimported", ())), _ir_version(model, ir_version)
 
 
 def _at(model: Model, opset: int) -> Model:
@@ -65,14 +65,13 @@ def _at(model: Model, opset: int) -> Model:
     return model
 
 
-def _imports(model: Model) -> dict[str, int]:
-    """The opsets to import: the model's, for one that was built here those of its nodes too. The domains of functions have version 1."""
-    opsets = dict(model.opsets)
-    if model.carried is None:
-        opsets.setdefault("", OPSETS[""])
-        for node in _nodes(model):
-            opsets.setdefault(node.op.domain, OPSETS.get(node.op.domain, 1))
-    return opsets
+def imports(opsets: Mapping[str, int], graph: Graph, without: Collection[str] = ()) -> dict[str, int]:
+    """The opsets to import: those given, and those of the nodes, which stand in the declared version; functions have version 1."""
+    found = dict(opsets)
+    for domain in dict.fromkeys(node.op.domain for g in graph.walk() for node in g.nodes):
+        if domain not in without:
+            found.setdefault(domain, OPSETS.get(domain, 1))
+    return found or {"": OPSETS[""]}
 
 
 def _nodes(model: Model) -> Iterator[Node]:

@@ -21,7 +21,7 @@ from . import headers, wire
 from .attributes import CHILDREN, ReadChild, decode_attribute, decode_attributes
 from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted
 from .external import find_nothing
-from .lowest import needed_ir
+from .lowest import imports, needed_ir
 from .origin import keep
 from .tensors import FindData, decode_sparse, decode_tensor
 
@@ -115,7 +115,7 @@ class Reader:
         model.training = [{"origin": t.SerializeToString()} for t in proto.training_info]
         for field in ("graph", "functions", "training_info"):
             proto.ClearField(field)
-        carried = headers.model_notes(proto)
+        carried = self._unimported(headers.model_notes(proto), opsets, graph)
         model.carried = keep(carried, proto, headers.model(model.opsets, model.metadata, carried)) or {}
         if needed_ir(model) > proto.ir_version:
             model.carried["needed_ir"] = needed_ir(model)
@@ -145,7 +145,7 @@ class Reader:
         carried = decode_notes(proto)
         domain = domain_of(proto.domain)
         function = Function(domain, proto.name, graph, overload=proto.overload, attributes=attributes, opsets=opsets)
-        function.carried = keep(carried, proto, headers.function(function, carried, self.types))
+        function.carried = keep(self._unimported(carried, opsets, graph), proto, headers.function(function, opsets, carried, self.types))
         return function
 
     # ---- graphs ---------------------------------------------------------------------------------------------------------------------
@@ -196,6 +196,12 @@ class Reader:
     def _declared(self, infos: Iterable[Any]) -> dict[str, Type]:
         found = {v.name: self.types.decode(v.type) for v in infos if v.HasField("type")}
         return {name: t for name, t in found.items() if t is not None}
+
+    def _unimported(self, carried: dict[str, Any], opsets: dict[str, int], graph: Graph) -> dict[str, Any]:
+        """Enter the domains of nodes that the file does not import."""
+        if unimported := [domain for domain in imports({}, graph) if domain not in opsets]:
+            carried["unimported"] = unimported
+        return carried
 
     def _enter(self, scope: Scope, value: Value, what: str) -> None:
         if not value.name:

@@ -13,6 +13,7 @@ from graphir.tensors import SparseTensor, Tensor
 from . import headers
 from .attributes import CHILDREN, children, kind_of
 from .elements import TypeCodec, quoted
+from .lowest import imports
 from .origin import restore
 from .tensors import encode_sparse, encode_tensor
 
@@ -60,7 +61,8 @@ class Writer:
             raise FormatError(
                 f"function {quoted(function.name)} has the weight {quoted(name)}; ONNX functions have Constant nodes in place of them"
             )
-        restore(proto, carried, headers.function(function, carried, self.types))
+        opsets = imports(function.opsets, graph, carried.get("unimported", ()))
+        restore(proto, carried, headers.function(function, opsets, carried, self.types))
         if "origin" in carried:
             _remove(proto.value_info, headers.stale(proto, FunctionProto.FromString(carried["encoded"]), graph))
         self._children(proto.attribute_proto, function.attributes)

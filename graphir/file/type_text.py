@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from ..dims import PARSE_LIMIT, Dim, Expr, Symbol, atoms, parse, relabel, symbol, symbols
+from ..dim_text import PARSE_LIMIT, parse
+from ..dims import Dim, Expr, Symbol, atoms, relabel, symbol, symbols
 from ..dtypes import DTYPES
 from ..plugins import FormatError
 from ..types import MapType, OpaqueType, OptionalType, SequenceType, SparseTensorType, TensorType, Type, map_dims

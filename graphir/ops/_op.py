@@ -1,58 +1,28 @@
 """How an operator is declared: `@op` makes of a function with a typed signature an Op that adds nodes when it is called."""
 
-import inspect
 import typing
 from collections.abc import Callable, Sequence
-from types import UnionType
-from typing import Annotated, Any, Generic, NamedTuple, ParamSpec, TypeVar, Union, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
 from ..dims import unknown
-from ..dtypes import BOOL, FLOAT32, FLOATS, INT32, INT64, INTEGERS, NAMES, as_dtype
+from ..dtypes import NAMES
 from ..ir import Attribute, Graph, Node, Operator, UnknownRank, Value, Weight, home
-from ..tensors import SparseTensor, Tensor, round_to_float32
+from ..tensors import Tensor
 from ..types import TensorType, Type
+from ._signature import NORMALIZE, OPERANDS, T1, T2, T3, AttributeSpec, Bool, DType, Floats, Index, Input, Ints, Signature, T
+
+__all__ = [
+    "T1", "T2", "T3", "AttributeSpec", "Bool", "DType", "Floats", "Index", "Input", "Ints", "Op", "RuleError", "T", "arguments", "normalized", "op",
+]  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What an input's annotation says. T and its kin: a type variable, allowed dtypes given to `@op`; a Python number takes the dtype of its neighbours.
-# To a type checker they are Any: callers may give numbers, and rules always see Values.
-T = Annotated[Any, "T"]
-T1 = Annotated[Any, "T1"]
-T2 = Annotated[Any, "T2"]
-T3 = Annotated[Any, "T3"]
-Ints = Annotated[Any, INT64]
-Index = Annotated[Any, "Tind", INT64]  # where int32 will do, too
-Floats = Annotated[Any, FLOAT32]
-Bool = Annotated[Any, BOOL]
-DType = Annotated[str, "dtype"]  # of an attribute: an element type, by name
-_OPERANDS = {INT64: frozenset((INT32, INT64)), FLOAT32: FLOATS, BOOL: frozenset((BOOL,))}  # what such inputs may be
-
 
 class RuleError(TypeError):
     """Raised by a type rule: the op cannot take these inputs or attributes. Says what was found and what was expected."""
-
-
-class Input(NamedTuple):
-    """A formal input. var: its type variable; number: the dtype of Python numbers in its place, None for that of the neighbours."""
-
-    name: str
-    optional: bool
-    variadic: bool
-    var: str | None
-    number: np.dtype | None
-
-
-class AttributeSpec(NamedTuple):
-    """A formal attribute. kind: int, float, str, dtype, ints, floats, strs, tensor, sparse, graph or type."""
-
-    name: str
-    kind: str
-    required: bool
-    default: Any
-    exact: type | None  # values of this class need no conversion
 
 
 class Op(Operator, Generic[P, R]):
@@ -62,7 +32,9 @@ class Op(Operator, Generic[P, R]):
     types: type variable -> allowed dtypes. outputs: "one", "tuple" or "list". random: draws numbers, so it is neither folded nor merged.
     """
 
-    def __init__(self, name: str, since: int, domain: str, rule: Callable[P, Any], types: dict[str, frozenset[np.dtype]], random: bool = False):
+    def __init__(
+        self, name: str, since: int, domain: str, rule: Callable[P, Any], types: dict[str, frozenset[np.dtype]], random: bool = False
+    ):
         super().__init__(domain, name)
         self.random = random
         self.since = since
@@ -74,7 +46,14 @@ class Op(Operator, Generic[P, R]):
         self.gradient_rule: Callable[..., Any] | None = None
         self.decomposition: Callable[..., Any] | None = None
         self.own_kernel: Callable[..., Any] | None = None
-        self._read_signature(inspect.signature(rule))
+        signature = Signature.of(rule)
+        self.inputs, self.attributes, self.outputs = signature.inputs, signature.attributes, signature.outputs
+        self.takes_graph, self.counts_outputs, self.is_composite = signature.takes_graph, signature.counts_outputs, signature.is_composite
+        self.defaults = {a.name: a.default for a in self.attributes.values() if not a.required}
+        if self.is_composite:
+            self.decomposition = self.rule
+        self._required = [a.name for a in self.attributes.values() if a.required]
+        self._checks = self._type_checks()
         self._one = self.outputs == "one"
         self._direct = not (self.counts_outputs or self.is_composite or self.takes_graph)
         self.may_have_bodies = any(a.kind in ("graph", "graphs") for a in self.attributes.values())
@@ -82,37 +61,15 @@ class Op(Operator, Generic[P, R]):
         self._least = sum(not i.optional for i in self.inputs) if quick else 1
         self._most = len(self.inputs) if quick else 0
 
-    def _read_signature(self, signature: inspect.Signature) -> None:
-        self.inputs: list[Input] = []
-        self.attributes: dict[str, AttributeSpec] = {}
-        self.takes_graph = self.counts_outputs = False
-        for p in signature.parameters.values():
-            if p.annotation is Graph and p.kind is not p.KEYWORD_ONLY:
-                self.takes_graph = True
-            elif p.kind is p.KEYWORD_ONLY and p.name == "outputs":
-                self.counts_outputs = True
-            elif p.kind is p.KEYWORD_ONLY:
-                required = p.default is p.empty
-                kind = _attribute_kind(p.annotation)
-                exact = {"int": int, "str": str}.get(kind)
-                self.attributes[p.name] = AttributeSpec(p.name, kind, required, None if required else p.default, exact)
-            else:
-                self.inputs.append(Input(p.name, p.default is None, p.kind is p.VAR_POSITIONAL, *_mark(p.annotation)))
-        self.defaults = {a.name: a.default for a in self.attributes.values() if not a.required}
-        self._required = [a.name for a in self.attributes.values() if a.required]
-        returns = signature.return_annotation
-        origin = typing.get_origin(returns)
-        self.outputs = {tuple: "tuple", list: "list"}.get(origin, "one")
-        self.is_composite = returns is Value or (origin is tuple and typing.get_args(returns)[0] is Value)
-        if self.is_composite:
-            self.decomposition = self.rule
-        checks: dict[str, list[int]] = {}
+    def _type_checks(self) -> list[tuple[str, frozenset[np.dtype], list[int], bool]]:
+        """What is to be checked of the inputs: a type variable or an input's name, the allowed dtypes, the places, whether the last one repeats."""
+        places: dict[str, list[int]] = {}
         for i, x in enumerate(self.inputs):
-            if x.var in self.types:
-                checks.setdefault(x.var, []).append(i)
-        self._checks = [(var, self.types[var], at, self.inputs[at[-1]].variadic) for var, at in checks.items()]
+            if x.var is not None and x.var in self.types:
+                places.setdefault(x.var, []).append(i)
+        checks = [(var, self.types[var], at, self.inputs[at[-1]].variadic) for var, at in places.items()]
         operands = [(x, i) for i, x in enumerate(self.inputs) if x.var not in self.types]
-        self._checks += [(x.name, _OPERANDS[x.number], [i], False) for x, i in operands if x.number is not None]
+        return checks + [(x.name, OPERANDS[x.number], [i], False) for x, i in operands if x.number is not None]
 
     # ---- declaring ------------------------------------------------------------------------------------------------------------------
 
@@ -222,7 +179,7 @@ class Op(Operator, Generic[P, R]):
             return self._slowly(args, kwargs)
         inputs = self._constants(graph, args) if numbers else args
         node = graph.append(self, inputs, attributes, self.infer(inputs, attributes))  # pyright: ignore[reportArgumentType]
-        return node.outputs[0] if self._one else tuple(node.outputs)  # pyright: ignore[reportReturnType]
+        return node.outputs[0] if self._one else self._existing(node)  # pyright: ignore[reportReturnType]
 
     def _slowly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> R:
         args = list(args)
@@ -238,8 +195,12 @@ class Op(Operator, Generic[P, R]):
             )
         values = self._constants(graph, inputs)
         node = graph.append(self, values, attributes, self.infer(values, attributes, outputs))
+        return node.outputs[0] if self._one else self._existing(node)  # pyright: ignore[reportReturnType]
+
+    def _existing(self, node: Node) -> tuple[Value | None, ...]:
+        """The outputs of a new node; None for those that do not exist in its mode."""
         node.outputs = [v if v is not None and v.type is not None else None for v in node.outputs]
-        return node.outputs[0] if self._one else tuple(node.outputs)  # pyright: ignore[reportReturnType]
+        return tuple(node.outputs)
 
     def _sort_arguments(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Attribute], int | None]:
         variadic = bool(self.inputs) and self.inputs[-1].variadic
@@ -304,7 +265,7 @@ def normalized(op_: Op[..., Any], name: str, x: Any) -> Attribute:
     """An attribute as nodes hold it: tuples, float32-rounded floats, plain ints, dtypes by name. Raises TypeError for one of another kind."""
     kind = op_.attributes[name].kind
     try:
-        return _NORMALIZE[kind](x)
+        return NORMALIZE[kind](x)
     except (TypeError, ValueError, KeyError):
         raise TypeError(f"{op_.name}: attribute {name} is {x!r}; expected {kind}") from None
 
@@ -337,62 +298,6 @@ class _Declare(typing.Protocol):
 def op(name: str, *, since: int, domain: str = "", random: bool = False, **types: frozenset[np.dtype]) -> _Declare:
     """Declare the operator `name`, of which `since` is the newest version. types: type variable -> allowed dtypes; random: draws numbers."""
     return lambda rule: Op(name, since, domain, rule, types, random)  # pyright: ignore[reportReturnType]
-
-
-def _mark(annotation: Any) -> tuple[str | None, np.dtype | None]:
-    """The type variable and the dtype of numbers that an input's annotation names."""
-    if typing.get_origin(annotation) in (Union, UnionType):
-        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
-    marks = annotation.__metadata__ if typing.get_origin(annotation) is Annotated else ()
-    return next((m for m in marks if isinstance(m, str)), None), next((m for m in marks if isinstance(m, np.dtype)), None)
-
-
-def _attribute_kind(annotation: Any) -> str:
-    if typing.get_origin(annotation) in (Union, UnionType):
-        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
-    if typing.get_origin(annotation) is Annotated:
-        return annotation.__metadata__[0]
-    if typing.get_origin(annotation) is tuple:
-        return {int: "ints", float: "floats", str: "strs", Graph: "graphs"}[typing.get_args(annotation)[0]]
-    return {int: "int", float: "float", str: "str", Tensor: "tensor", SparseTensor: "sparse", Graph: "graph", Type: "type"}[annotation]
-
-
-def _to_int(x: Any) -> int:
-    if isinstance(x, float) or int(x) != x:
-        raise TypeError
-    return int(x)
-
-
-def _to_str(x: Any) -> str | bytes:
-    if not isinstance(x, str | bytes):
-        raise TypeError
-    return x
-
-
-def _is(kind: type) -> Callable[[Any], Any]:
-    def check(x: Any) -> Any:
-        if not isinstance(x, kind):
-            raise TypeError
-        return x
-
-    return check
-
-
-_NORMALIZE: dict[str, Callable[[Any], Any]] = {
-    "int": _to_int,
-    "float": lambda x: round_to_float32(float(x)),
-    "str": _to_str,
-    "dtype": lambda x: NAMES[as_dtype(x)],
-    "ints": lambda x: tuple(_to_int(i) for i in x),
-    "floats": lambda x: tuple(round_to_float32(float(i)) for i in x),
-    "strs": lambda x: tuple(_to_str(i) for i in x),
-    "tensor": Tensor.of,
-    "sparse": _is(SparseTensor),
-    "graph": _is(Graph),
-    "graphs": tuple,
-    "type": _is(Type),
-}
-
 
 
 def _with_rank(v: Value | None, rank: int) -> Value | None:

@@ -174,7 +174,7 @@ def int_vector(count: Dim, known: Known | None = None) -> TensorType:
 
 def static_product(shape: Shape) -> int | None:
     """The number of elements, where every dim is a number."""
-    return math.prod(shape) if all(isinstance(d, int) for d in shape) else None  # pyright: ignore[reportArgumentType]
+    return math.prod(shape) if all(isinstance(d, int) for d in shape) else None  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
 def join(a: Type | None, b: Type | None, dim: Callable[[Dim, Dim], Dim]) -> Type | None:

@@ -97,7 +97,7 @@ def _hard_sigmoid(x, *, alpha, beta):
 
 @hard_swish.decompose
 def _hard_swish(x):
-    return mul(x, hard_sigmoid(x, alpha=1 / 6))
+    return mul(x, clip(add(div(x, 6.0), 0.5), 0.0, 1.0))
 
 
 @mish.decompose

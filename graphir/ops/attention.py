@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
+from ..dims import Dim
 from ..types import TensorType
 from ._elementwise import same_type
 from ._op import T1, T2, DType, Ints, RuleError, T, op
-from ._types import BOOLEAN, FLOAT, INTS, dtypes
+from ._types import BOOLEAN, FLOAT, INTS, differ, dtypes, expect_shape
 
 U = Annotated[Any, "U"]
 
@@ -29,26 +30,33 @@ def attention(
         raise RuleError(f"q, k and v have ranks {q.rank}, {k.rank} and {v.rank}; expected 3 or 4, the same for all")
     if (past_key is None) != (past_value is None) or (past_key is not None and nonpad_kv_seqlen is not None):
         raise RuleError("expected past_key and past_value together, and then no nonpad_kv_seqlen")
-    if q.rank == 3:
-        if not q_num_heads or not kv_num_heads:
-            raise RuleError("q has rank 3; expected q_num_heads and kv_num_heads")
-        queries, keys, of_q, of_kv = q.shape[1], k.shape[1], q_num_heads, kv_num_heads
-        size, value_size = k.shape[2] // of_kv, v.shape[2] // of_kv
-        y = (q.shape[0], queries, of_q * value_size)
-    else:
-        of_q, queries, of_kv, keys = q.shape[1], q.shape[2], k.shape[1], k.shape[2]
-        size, value_size = k.shape[3], v.shape[3]
-        y = (q.shape[0], of_q, queries, value_size)
-    if isinstance(of_q, int) and isinstance(of_kv, int) and (of_kv == 0 or of_q % of_kv):
-        raise RuleError(f"q has {of_q} heads and k has {of_kv}; expected a multiple")
+    if q.rank == 3 and not (q_num_heads and kv_num_heads):
+        raise RuleError("q has rank 3; expected q_num_heads and kv_num_heads")
+    n, heads, queries, size = _with_heads(q, q_num_heads)
+    _, shared, keys, key_size = _with_heads(k, kv_num_heads)
+    value_size = _with_heads(v, kv_num_heads)[3]
+    if differ((size,), (key_size,)):
+        raise RuleError(f"the heads of q have {size} numbers and those of k {key_size}; expected as many")
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise RuleError(f"q has {heads} heads and k has {shared}; expected a multiple")
     if min(left_window_size, right_window_size) < -1:
         raise RuleError(f"the window sizes are {left_window_size} and {right_window_size}; expected -1 or more")
-    scores = TensorType(q.dtype, (q.shape[0], of_q, queries, keys if past_key is None else keys + past_key.shape[2]))
+    y = TensorType(q.dtype, (n, heads, queries, value_size) if q.rank == 4 else (n, queries, heads * value_size))
+    total = keys if past_key is None else keys + past_key.shape[2]
+    scores = TensorType(q.dtype, (n, heads, queries, total))
     if past_key is None:
-        return TensorType(q.dtype, y), None, None, scores
-    total = scores.shape[3]  # pyright: ignore[reportOptionalSubscript]
-    present = [TensorType(x.dtype, (q.shape[0], of_kv, total, n)) for x, n in ((k, size), (v, value_size))]
-    return TensorType(q.dtype, y), present[0], present[1], scores
+        return y, None, None, scores
+    expect_shape(past_key, (n, shared, past_key.shape[2], key_size), "past_key")
+    expect_shape(past_value, (n, shared, past_key.shape[2], value_size), "past_value")
+    return y, TensorType(k.dtype, (n, shared, total, key_size)), TensorType(v.dtype, (n, shared, total, value_size)), scores
+
+
+def _with_heads(x: Any, heads: int | None) -> tuple[Dim, ...]:
+    """The shape (N, heads, length, size) of x, whose heads may stand side by side."""
+    if x.rank == 4:
+        return x.shape
+    assert heads is not None
+    return x.shape[0], heads, x.shape[1], x.shape[2] // heads
 
 
 @op("RotaryEmbedding", since=23, T=dtypes("float16 bfloat16 float32"))

@@ -1,5 +1,7 @@
 """Products of matrices and tensors, sums along an axis, sorting."""
 
+from functools import lru_cache
+
 from ..dims import Dim, Shape, broadcast_dim, unknown
 from ..dtypes import INT64
 from ..types import TensorType
@@ -71,10 +73,11 @@ def einsum(*inputs: T, equation: str) -> TensorType:
     return TensorType(inputs[0].dtype, (*(sizes[i] for i in before), *(rest if dots else ()), *(sizes[i] for i in after)))
 
 
-def parse_equation(equation: str) -> tuple[list[str], str]:
+@lru_cache(256)
+def parse_equation(equation: str) -> tuple[tuple[str, ...], str]:
     """The terms of an einsum equation, and its result: without "->" the dots, then the letters that stand once, in the order of their codes."""
     left, arrow, result = equation.replace(" ", "").partition("->")
-    terms = left.split(",")
+    terms = tuple(left.split(","))
     letters = left.replace(",", "").replace(".", "")
     if not arrow:
         result = ("..." if "..." in left else "") + "".join(sorted(i for i in set(letters) if letters.count(i) == 1))

@@ -25,9 +25,10 @@ def _check_scale(x: Any, scale: Any, axis: int, block_size: int) -> None:
         raise RuleError(
             f"{scale.name} has rank {scale.rank} and block_size is {block_size}; expected rank 0 or 1, or that of x with a block_size"
         )
-    if scale.rank == 1 and not block_size and scale.shape[0] != 1:
-        places, given = x.shape[axis_of(axis, x.rank)], scale.shape[0]
-        if places != given and isinstance(places, int) and isinstance(given, int):
+    given = scale.shape[0] if scale.rank == 1 and not block_size else 1
+    if isinstance(given, int) and given != 1:
+        places = x.shape[axis_of(axis, x.rank)]
+        if isinstance(places, int) and places != given:
             raise RuleError(f"{scale.name} has {given} numbers; expected one, or {places}, one for each place on axis {axis}")
 
 

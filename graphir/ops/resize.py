@@ -45,10 +45,11 @@ def resize(
     if mode not in ("nearest", "linear", "cubic"):
         raise RuleError(f"mode is {mode!r}; expected nearest, linear or cubic")
     places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
-    by_scale = scales is not None and scales.shape != (0,)
-    if by_scale == (sizes is not None):
-        raise RuleError("expected scales or sizes, not both")
-    given = scales.known if by_scale else known_dims(sizes)
+    by_scale = sizes is None
+    missing = scales is None or scales.shape == (0,)  # older exporters give no scales as an empty tensor
+    if missing if by_scale else not missing and isinstance(scales.shape[0], int):
+        raise RuleError(f"{'neither' if by_scale else 'both'} scales and sizes are given; expected one of them")
+    given = known_dims(sizes) if scales is None or not by_scale else scales.known
     dims = list(x.shape)
     if given is not None and len(given) != len(places):
         raise RuleError(f"{'scales' if by_scale else 'sizes'} has {len(given)} numbers; expected {len(places)}, one for each axis")

@@ -34,6 +34,6 @@ def is_pure(node: Node) -> bool:
     return isinstance(node.op, Op) and not node.op.random and not (node.attributes and node.bodies)
 
 
-def _attributes(node: Node) -> tuple[tuple[str, Any], ...]:
+def _attributes(node: Node) -> tuple[tuple[str, type, Any], ...]:
     """The attributes in a form that can be compared: whole numbers, floats and text of one look stay apart."""
     return tuple((k, type(node.attributes[k]), node.attributes[k]) for k in sorted(node.attributes))

@@ -49,7 +49,9 @@ def only_input(node: Node) -> Value | None:
 def same_type(node: Node) -> Value | None:
     """The output's dtype and shape are those of the first input, for certain: Cast to the same dtype, Reshape or Expand to the same shape."""
     x, y = node.inputs[0], node.outputs[0]
-    return x if x is not None and y is not None and isinstance(x.type, TensorType) and x.type.shape is not None and x.type == y.type else None
+    return (
+        x if x is not None and y is not None and isinstance(x.type, TensorType) and x.type.shape is not None and x.type == y.type else None
+    )
 
 
 def identity_permutation(node: Node) -> Value | None:
@@ -88,9 +90,9 @@ def times_one(node: Node) -> Value | None:
 
 def dropout_outside_training(node: Node) -> Value | None:
     """Dropout passes its input on where it does not train and nobody asks for the mask."""
-    mode = node.inputs[2] if len(node.inputs) > 2 else None
+    x, mode = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
     mask_read = len(node.outputs) > 1 and node.outputs[1] is not None and node.outputs[1].uses
-    return node.inputs[0] if not mask_read and (mode is None or _is_number(mode, 0)) else None
+    return x if not mask_read and (mode is None or _is_number(mode, 0)) else None
 
 
 RULES: dict[str, tuple[Rule, ...]] = {

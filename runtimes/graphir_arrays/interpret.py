@@ -53,7 +53,7 @@ class Interpreter:
         attributes = arguments(node)
         for name, body in node.bodies.items():
             attributes[name] = self.body(body, values)
-        site = Site(self.xp, attributes, [type_of(x) for x in inputs], [v and v.type for v in node.outputs], inputs)
+        site = Site(self.xp, attributes, [type_of(x) for x in inputs], [None if v is None else v.type for v in node.outputs], inputs)
         with self.xp.quiet():
             made = bind(kernel, site).run(*inputs)
         return made if isinstance(made, tuple | list) and op.outputs != "one" else [made]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from graphir.dims import Expr
 from graphir.ir import Graph, Node, Value
 from graphir.model import Model
@@ -35,7 +36,9 @@ class Plan:
     copied: values that may look into memory of others; buffered: values that live in a buffer.
     """
 
-    def __init__(self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, memory_limit: int | None):
+    def __init__(
+        self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, memory_limit: int | None
+    ):
         self.model = model
         self.xp = xp
         self.overrides = overrides
@@ -69,7 +72,8 @@ class Plan:
             return False
         if any(isinstance(k, Expr) for k in t.known):
             return False
-        self.constants[v] = self.xp.asarray(np.asarray(t.known, t.dtype).reshape(t.shape))  # pyright: ignore[reportArgumentType]
+        contents = np.asarray(t.known, t.dtype)
+        self.constants[v] = self.xp.asarray(contents if t.shape else contents[0])
         return True
 
     def check_size(self, node: Node, types: Iterable[Type | None]) -> None:
@@ -116,8 +120,12 @@ class _Storage:
                 _Storage(plan).graph(body, top=False)
             step = self._step(node, top, last, i)
             plan.steps[node] = step
-            plan.dies[node] = [v for v in self._read_in(node) if last.get(v) == i and v.graph is graph and v.node is not None and v not in plan.pinned]
-            plan.dies[node] += [v for v in node.outputs if v is not None and v not in last and v not in plan.pinned and v not in graph.outputs]
+            plan.dies[node] = [
+                v for v in self._read_in(node) if last.get(v) == i and v.graph is graph and v.node is not None and v not in plan.pinned
+            ]
+            plan.dies[node] += [
+                v for v in node.outputs if v is not None and v not in last and v not in plan.pinned and v not in graph.outputs
+            ]
             for v in plan.dies[node]:
                 self._release(v, i, last)
 

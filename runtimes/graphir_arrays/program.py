@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from graphir.collector import collector_paused
 from graphir.dims import Expr, atoms, substitute, symbol, symbols
 from graphir.dtypes import NAMES, STRING, as_dtype
 from graphir.ir import Value, Weight
@@ -42,15 +44,16 @@ class Program:
     """
 
     def __init__(self, model: Model, xp: Any, overrides: str | None = None, limits: Limits | None = None, seed: int = 0):
-        self._given = model.copy()
-        self._model = self._given.copy()
+        with collector_paused():
+            self._given = model.copy()
+            self._model = self._given.copy()
+            prepare(self._model, overrides)
         self._xp = xp
         self._overrides = overrides
         self._limits = limits
         self._meter = Meter(limits) if limits is not None and limits != Limits() else None
         self._seed = seed
         self._runs = 0
-        prepare(self._model, overrides)
         self._graphs: dict[tuple[str, ...], _Graph] = {}
         self._plans: dict[Any, _Ready] = {}
         self._last: _Ready | None = None
@@ -70,7 +73,10 @@ class Program:
         updates = self._updates if fetch is None else {}
         graph = self._graph(addresses + tuple(f"\0{a}" for a in updates))
         values, key = self._feed(graph, feeds)
-        ready = self._plans.get(key) or self._plan(key, graph, values)
+        ready = self._plans.get(key)
+        if ready is None:
+            with collector_paused():
+                ready = self._plan(key, graph, values)
         self._last = ready
         results = self._call(ready, [values[v] for v in graph.arguments])
         for address, x in zip(updates, results[len(addresses) :]):

@@ -69,7 +69,9 @@ class Source:
             arguments.append(f"out={self._new('b', step.buffers[0])}")
         made = ["_" if v is None or self.plan.is_known(v) else self._variable(v) for v in node.outputs]
         one = not isinstance(node.op, Op) or node.op.outputs == "one"
-        rest = ["*_"] if isinstance(node.op, Op) and not step.late and node.op.outputs == "tuple" else []  # outputs that the node leaves out
+        rest = (
+            ["*_"] if isinstance(node.op, Op) and not step.late and node.op.outputs == "tuple" else []
+        )  # outputs that the node leaves out
         rest = ["*_"] if isinstance(node.op, Op) and node.op.outputs == "tuple" else []  # outputs that the node left out at its end
         targets = made[0] if one else "[" + ", ".join(made + rest) + "]"
         note = " ".join([str(node.op), *(_type_text(v.type) for v in node.outputs if v is not None)])

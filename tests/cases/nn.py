@@ -60,7 +60,9 @@ CASES = {
         case(array(2, 3, 11), array(4, 3, 5), array(4), strides=(2,), pads=(2, 1)),
         case(array(1, 2, 5, 6, 4), array(3, 2, 2, 3, 2), array(3), strides=(1, 2, 1), pads=(1, 0, 1, 0, 1, 0)),
         case(array(0, 3, 7, 6), array(4, 3, 3, 2)),
-        case(array(1, 64, 160, 130, low=-1, high=1), array(2, 64, 3, 3, low=-0.1, high=0.1), tolerance=1e-4, referee="ort"),  # more than one block
+        case(
+            array(1, 64, 160, 130, low=-1, high=1), array(2, 64, 3, 3, low=-0.1, high=0.1), tolerance=1e-4, referee="ort"
+        ),  # more than one block
         case(array(70, 16, 14, 14, low=-1, high=1), array(2, 16, 3, 3, low=-0.1, high=0.1), tolerance=1e-4, referee="ort"),
         case(array(1, 2, 6, 6, dtype="float64"), array(3, 2, 3, 3, dtype="float64"), tolerance=1e-12),
         *(case(array(1, 2, 6, 6, dtype=d), array(3, 2, 3, 3, dtype=d), array(3, dtype=d), tolerance=1e-1) for d in ("float16", "bfloat16")),

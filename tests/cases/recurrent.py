@@ -47,6 +47,7 @@ def common(gates: int, states: int, kinds: int) -> list[Case]:
         row(gates, b=True, starts=states, **bidirectional),
         row(gates, starts=states, layout=1),
         row(gates, b=True, layout=1, hidden_size=HIDDEN, **bidirectional),
+        case(array(TIME, 0, INPUTS), array(1, gates * HIDDEN, INPUTS), array(1, gates * HIDDEN, HIDDEN)),
         row(gates, b=True, dtype="float64"),
         row(gates, b=True, dtype="float16", tolerance=1e-2),
         row(gates, b=True, lens=[5, 2, 3], starts=states, **bidirectional, **runtime),

@@ -41,7 +41,7 @@ def _leave_out(node: Node, name: str, step: Step) -> None:
     meant = step.defaults.get(name, default)
     idle = said is None or said == meant or (name == "dilations" and isinstance(said, tuple) and all(d == 1 for d in said))
     if isinstance(said, Ref) or not idle or (said is None and meant is not None):
-        found = "an attribute of the enclosing function" if isinstance(said, Ref) else said or "left out"
+        found = "an attribute of the enclosing function" if isinstance(said, Ref) else "left out" if said is None else said
         raise CannotSay(f"{name} is {found}, which is new")
     node.attributes.pop(name, None)
 

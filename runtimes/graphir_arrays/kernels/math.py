@@ -96,10 +96,28 @@ def cum_sum(xp, x, axis, *, exclusive, reverse):
 
 @in_single
 def top_k(xp, x, k, *, axis, largest, sorted):
-    """A stable sort keeps equal elements in order; from the end it is done on the turned axis, which keeps them so again."""
-    turned = xp.flip(x, axis) if largest else x
-    order = xp.argsort(turned, axis=axis, kind="stable")
-    if largest:
-        order = x.shape[axis] - 1 - xp.flip(order, axis)
-    order = order[(slice(None),) * (axis % x.ndim) + (slice(0, int(k.reshape(()))),)]
-    return xp.take_along_axis(x, order, axis=axis), order.astype(xp.int64, copy=False)
+    x, count = xp.moveaxis(x, axis, -1), int(k.reshape(()))
+    if 0 < 4 * count <= x.shape[-1] and not (x.dtype.kind == "f" and xp.isnan(x).any()):
+        places = _selected(xp, x, count, largest)
+        places = xp.take_along_axis(places, _order(xp, xp.take_along_axis(x, places, axis=-1), largest), axis=-1)
+    else:
+        places = _order(xp, x, largest)[..., :count]
+    values = xp.take_along_axis(x, places, axis=-1)
+    return xp.moveaxis(values, -1, axis), xp.moveaxis(places.astype(xp.int64, copy=False), -1, axis)
+
+
+def _order(xp: Any, x: Any, largest: int) -> Any:
+    """How the last axis is sorted, the first of equal elements first. From the largest on: a stable sort of the turned axis, turned back."""
+    if not largest:
+        return xp.argsort(x, axis=-1, kind="stable")
+    return x.shape[-1] - 1 - xp.flip(xp.argsort(xp.flip(x, -1), axis=-1, kind="stable"), -1)
+
+
+def _selected(xp: Any, x: Any, count: int, largest: int) -> Any:
+    """Where the `count` first by size are, by place: all beyond the last of them, and of those equal to it the first."""
+    at = x.shape[-1] - count if largest else count - 1
+    last = xp.partition(x, at, axis=-1)[..., at : at + 1]
+    beyond, level = x > last if largest else x < last, x == last
+    missing = count - xp.add.reduce(beyond, axis=-1, keepdims=True, dtype=xp.int64)
+    chosen = beyond | (level & (xp.cumsum(level, axis=-1) <= missing))
+    return xp.nonzero(chosen)[-1].reshape(*x.shape[:-1], count)

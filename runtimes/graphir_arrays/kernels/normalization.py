@@ -93,7 +93,7 @@ def layer_normalization(site: Site) -> Bound:
         if b is not None:
             y += b
         mean, inverse = (s.astype(stash, copy=False).reshape(reduced) for s in statistics)
-        return y, mean, inverse
+        return y if out is None else out, mean, inverse
 
     return Bound(run, out=True)
 
@@ -114,7 +114,7 @@ def _by_groups(xp: Any, x: Any, scale: Any, bias: Any, groups: int, epsilon: flo
     across = (-1, *(1 for _ in x.shape[2:]))
     y *= scale.reshape(across)
     y += bias.reshape(across)
-    return y
+    return y if out is None else out
 
 
 @in_single

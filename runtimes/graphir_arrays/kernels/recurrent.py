@@ -55,7 +55,7 @@ def _unroll(
         wb, rb = xp.zeros((2, r.shape[1]), wide) if b is None else b[d].astype(wide).reshape(2, -1)
         weights = Weights(r[d].astype(wide, copy=False), rb, None if p is None else p[d].astype(wide))
         cell, bias = make(xp, weights, batch, *_clipped(xp, itertools.islice(chosen, functions), clip))
-        projected = (x @ w[d].astype(wide, copy=False).T).reshape(time, batch, -1)
+        projected = (x @ w[d].astype(wide, copy=False).T).reshape(time, batch, r.shape[1])
         projected += wb + bias
         states = [xp.zeros((batch, hidden), wide) if s is None else s[d].astype(wide, copy=False) for s in initial]
         backwards = d == 1 or direction == "reverse"

@@ -46,7 +46,7 @@ def _axes(x: Any, roi: Any, scales: Any, sizes: Any, how: dict[str, Any]) -> lis
     """The axes to resize."""
     places = list(range(x.ndim)) if how["axes"] is None else [a % x.ndim for a in how["axes"]]
     olds = [x.shape[a] for a in places]
-    if scales is not None and scales.size:
+    if sizes is None:
         factors = [float(s) for s in scales.tolist()]
         outs = [scaled(n, s) for n, s in zip(olds, factors)]
     else:

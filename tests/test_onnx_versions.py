@@ -1,0 +1,130 @@
+"""In which versions models are written: opsets, IR versions, and what the nodes need."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+
+import graphir
+import graphir_onnx
+from graphir import FormatError, Graph, Model, Tensor, TensorType
+from graphir.dtypes import DTYPES
+from graphir.ops import lookup
+from graphir.ops.elementwise import add
+from graphir.passes.upgrade import upgrade
+from graphir_onnx.lowest import lowest, needed_ir
+from torture import raw
+
+
+def built(dtype: str = "float32") -> Model:
+    """y = softmax(x + w), with a batch of any size."""
+    graph = Graph("built")
+    x = graph.input("x", TensorType(dtype, ("N", 3)))
+    w = graph.weight("w", np.arange(3).astype(DTYPES[dtype]))
+    graph.output(lookup("", "Softmax")(add(x, w), axis=-1), "y")  # pyright: ignore[reportCallIssue]
+    return Model(graph)
+
+
+def test_a_built_model_is_plain_onnx() -> None:
+    proto = graphir_onnx.to_proto(built())
+    onnx.checker.check_model(proto, full_check=True)
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", 13)] and proto.ir_version == 4
+    assert str(graphir_onnx.from_proto(proto).outputs[0].declared) == "float32[N, 3]"
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert np.asarray(session.run(None, {"x": np.zeros((2, 3), np.float32)})[0]).shape == (2, 3)
+
+
+@pytest.mark.parametrize(("opset", "ir_version"), [(11, 6), (13, 8), (21, 10), (28, 13)])
+def test_the_versions_asked_for_are_written(opset: int, ir_version: int) -> None:
+    proto = graphir_onnx.to_proto(built(), opset=opset, ir_version=ir_version)
+    onnx.checker.check_model(proto, full_check=True)
+    assert (proto.opset_import[0].version, proto.ir_version) == (opset, ir_version)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options", "said"),
+    [
+        ("float32", {"opset": 29}, "no opset 29 of ai.onnx; expected 1 to 28"),
+        ("float32", {"ir_version": 3}, "IR version 3 cannot hold the model; expected 4"),
+        ("float32", {"ir_version": 99}, "no IR version 99"),
+        ("bfloat16", {"opset": 12}, r"node '.*': .* takes no tensor\(bfloat16\) in opset 12"),
+    ],
+)
+def test_versions_that_cannot_say_it_are_refused(dtype: str, options: dict[str, int], said: str) -> None:
+    with pytest.raises(FormatError, match=said):
+        graphir_onnx.to_proto(built(dtype), **options)
+
+
+# An operator, its input's dtype, attributes -> the oldest opset that says it.
+LOWEST = [("Add", "float32", {}, 1), ("Add", "bfloat16", {}, 13), ("Add", "int8", {}, 14), ("Identity", "float32", {}, 1), ("Identity", "int4", {}, 21),
+          ("Cast", "float32", {"to": "float8_e4m3fn"}, 19), ("Cast", "float32", {"to": "float16"}, 1), ("Relu", "int32", {}, 14),
+          ("Strange", "float32", {}, 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "dtype", "attributes", "expected"), LOWEST)
+def test_lowest(op: str, dtype: str, attributes: dict[str, Any], expected: int) -> None:
+    graph = Graph()
+    x = graph.input("x", TensorType(dtype, (2,)))
+    made = TensorType(attributes.get("to", dtype), (2,))
+    node = graph.append(lookup("" if op != "Strange" else "com.example", op), (x, x) if op == "Add" else (x,), attributes, [made])
+    assert lowest(node) == expected
+
+
+def test_a_raised_model_is_written_in_its_own_opset() -> None:
+    x, y = (helper.make_tensor_value_info(n, 1, [2, 3]) for n in "xy")
+    nodes = [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("LeakyRelu", ["h"], ["y"], alpha=0.5)]
+    proto = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=[helper.make_opsetid("", 12)], ir_version=7)
+    model = upgrade(graphir_onnx.from_proto(proto))
+    assert model.opsets[""] == 28
+    assert graphir_onnx.to_proto(model) == proto
+    add(model.graph.nodes[0].outputs[0], 1)
+    assert graphir_onnx.to_proto(model).ir_version == 7
+    raised = graphir_onnx.to_proto(model, opset=21)
+    assert raised.opset_import[0].version == 21
+
+
+NEEDED: dict[str, tuple[Callable[[Graph], Any], int]] = {
+    "nothing": (lambda g: None, 3),
+    "a weight": (lambda g: g.weight("w", [1.0]), 4),
+    "an integer of 4 bits": (lambda g: g.weight("w", np.ones(2, DTYPES["int4"])), 10),
+    "a float of 6 bits": (lambda g: g.input("x", TensorType("float6_e2m3fn", ())), 14),
+    "an optional": (lambda g: g.input("x", graphir.OptionalType(TensorType("float32", ()))), 8),
+    "a tensor in an attribute": (
+        lambda g: g.append(lookup("", "Constant"), (), {"value": Tensor.of(np.ones(2, DTYPES["uint2"]))}, [None]),
+        13,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", NEEDED)
+def test_the_ir_version_that_content_needs(row: str) -> None:
+    build, expected = NEEDED[row]
+    graph = Graph()
+    build(graph)
+    assert needed_ir(Model(graph)) == expected
+
+
+def test_a_file_keeps_its_ir_version_until_something_asks_for_more() -> None:
+    proto = helper.make_model(helper.make_graph([], "g", [], [], [raw("w", 1, [1], b"\0" * 4)]), ir_version=3)
+    model = graphir_onnx.from_proto(proto)
+    assert graphir_onnx.to_proto(model).ir_version == 3  # it says less than it needs, as it did
+    model.graph.weight("v", np.ones(1, DTYPES["float8_e5m2"]))
+    assert graphir_onnx.to_proto(model).ir_version == 9
+
+
+def test_recurrent_nodes_are_written_with_hidden_size() -> None:
+    graph = Graph()
+    x, w, r = (graph.input(n, TensorType("float32", s)) for n, s in (("x", (5, 2, 3)), ("w", (1, 16, 3)), ("r", (1, 16, 4))))
+    graph.append(lookup("", "LSTM"), (x, w, r), {}, [None])
+    assert helper.get_node_attr_value(graphir_onnx.to_proto(Model(graph)).graph.node[0], "hidden_size") == 4
+
+
+def test_updates_have_no_place_in_a_graph() -> None:
+    model = built()
+    model.update(model.graph.weights["w"], model.graph.weights["w"])
+    with pytest.raises(FormatError, match="updates its weights"):
+        graphir_onnx.to_proto(model)
