@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Union
 
 IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
 _serial = itertools.count()
@@ -48,7 +47,7 @@ class Apply:
         return f"{self.function}({', '.join(map(str, self.args))})"
 
 
-Atom = Union[Symbol, Apply]
+Atom = Symbol | Apply
 Monomial = tuple[Atom, ...]
 
 

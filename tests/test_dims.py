@@ -1,5 +1,7 @@
 """Dim arithmetic: exact, canonical, printable and parsed back."""
 
+import operator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,10 +64,17 @@ def test_sizes_that_cannot_meet() -> None:
 
 
 LEAVES = st.one_of(st.integers(-5, 9), st.sampled_from([N, M]))
-STEPS = st.sampled_from(["+", "-", "*", "//", "max", "min"])
+STEPS = {
+    "+": (operator.add,) * 2,
+    "-": (operator.sub,) * 2,
+    "*": (operator.mul,) * 2,
+    "//": (operator.floordiv,) * 2,
+    "max": (max_, max),
+    "min": (min_, min),
+}
 
 
-@given(st.lists(st.tuples(STEPS, LEAVES), max_size=6), LEAVES, st.integers(1, 9), st.integers(1, 9))
+@given(st.lists(st.tuples(st.sampled_from(list(STEPS)), LEAVES), max_size=6), LEAVES, st.integers(1, 9), st.integers(1, 9))
 def test_substitution_commutes_with_arithmetic(steps: list[tuple[str, Dim]], start: Dim, n: int, m: int) -> None:
     sizes = {"N": n, "M": m}
     dim, number = start, substitute(start, sizes)
@@ -74,10 +83,8 @@ def test_substitution_commutes_with_arithmetic(steps: list[tuple[str, Dim]], sta
         assert isinstance(number, int) and isinstance(value, int)
         if step == "//" and value <= 0:
             continue
-        dim = {"+": lambda: dim + other, "-": lambda: dim - other, "*": lambda: dim * other, "//": lambda: dim // other,
-               "max": lambda: max_(dim, other), "min": lambda: min_(dim, other)}[step]()  # fmt: skip
-        number = {"+": lambda: number + value, "-": lambda: number - value, "*": lambda: number * value, "//": lambda: number // value,
-                  "max": lambda: max(number, value), "min": lambda: min(number, value)}[step]()  # fmt: skip
+        on_dims, on_numbers = STEPS[step]
+        dim, number = on_dims(dim, other), on_numbers(number, value)
     assert substitute(dim, sizes) == number
     if not isinstance(dim, int):
         assert parse(str(dim)) == dim

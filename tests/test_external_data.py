@@ -50,6 +50,16 @@ def test_data_goes_beside_the_model(tmp_path: Path) -> None:
     assert arrays(model) == arrays(heavy()) and model.graph.weights["a"].tensor.storage == "external"  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_what_grows_too_big_for_protobuf_goes_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphir_onnx, "ROOM", 10_000)
+    graphir.save(heavy(), tmp_path / "m.onnx")
+    assert (tmp_path / "m.onnx.data").exists() and arrays(graphir.load(tmp_path / "m.onnx")) == arrays(heavy())
+    with pytest.raises(FormatError, match=r"its tensors take \d+ bytes, .* save with external_data=True"):
+        graphir.save(heavy(), tmp_path / "m.onnx", external_data=False)
+    with pytest.raises(FormatError, match="no second file"):
+        graphir.dumps(heavy(), "onnx", external_data=True)
+
+
 def test_data_stays_where_it_was(tmp_path: Path) -> None:
     for folder in ("one", "two", "three"):
         (tmp_path / folder).mkdir()

@@ -118,6 +118,35 @@ def test_entries_are_checked_without_a_folder_too(row: str) -> None:
         graphir_onnx.from_proto(model_with(tensor(entries)))
 
 
+def test_training_info_is_checked_too(tmp_path: Path) -> None:
+    proto = dense(raw_data=DATA)
+    node = helper.make_node("Constant", [], ["c"], value=tensor({"location": "../secret"}))
+    proto.training_info.add().algorithm.CopyFrom(helper.make_graph([node], "step", [], []))
+    with pytest.raises(FormatError, match="tensor 'w': .* leads upwards"):
+        graphir_onnx.from_proto(proto)
+    proto.training_info[0].algorithm.node[0].attribute[0].t.external_data[0].value = "data"
+    model = graphir_onnx.from_proto(proto)
+    assert graphir_onnx.to_proto(model) == proto
+    with pytest.raises(FormatError, match="tensor 'w': .*'data' cannot be opened"):
+        graphir.save(model, tmp_path / "m.onnx")
+    (tmp_path / "data").write_bytes(DATA)
+    graphir.save(model, tmp_path / "m.onnx")
+    assert (tmp_path / "m.onnx").read_bytes() == proto.SerializeToString()
+
+
+def test_an_origin_points_nowhere_else() -> None:
+    """A native file may hold an origin that no ONNX file ever had."""
+    model = built({"location": "data"})
+    weight = model.graph.weights["w"].tensor
+    assert isinstance(weight, Tensor)
+    weight.carried["origin"] = tensor({"location": "../secret"}).SerializeToString()
+    weight.carried["encoded"] = tensor({"location": "data"}).SerializeToString()
+    (written,) = graphir_onnx.to_proto(model).graph.initializer
+    assert [e.value for e in written.external_data] == ["data"]
+    (embedded,) = ModelProto.FromString(graphir.dumps(model, "onnx")).graph.initializer
+    assert embedded.raw_data == DATA and not embedded.external_data and not embedded.data_location
+
+
 def built(entries: dict[str, str], data: bytes = DATA) -> Model:
     """A model whose weight claims to have come from another file."""
     graph = graphir.Graph("g")

@@ -77,6 +77,11 @@ def test_there_is_a_house():
     assert "graphir.ops.elementwise" in map(module_name, HOUSE)
 
 
+def test_every_module_has_a_room():
+    here = {p.stem for p in (ROOT / "graphir").glob("*") if p.suffix == ".py" or (p / "__init__.py").is_file()}
+    assert here - {"__init__"} <= ROOM.keys(), "say in ROOMS where it belongs"
+
+
 def test_rooms_import_downwards():
     """ir <- plugins <- ops <- passes <- file <- training, dynamic <- cli."""
     wrong = []

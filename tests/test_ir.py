@@ -117,7 +117,7 @@ def test_what_is_read_cannot_be_dropped() -> None:
 
 
 def test_names_are_unique_and_renaming_is_checked() -> None:
-    graph, (x, a, b) = chain()
+    _, (x, a, b) = chain()
     assert [tanh(x).name, tanh(x).name] == ["tanh_1", "tanh_2"]
     with pytest.raises(ValueError, match="taken"):
         a.named("y")

@@ -123,6 +123,21 @@ def test_recurrent_nodes_are_written_with_hidden_size() -> None:
     assert helper.get_node_attr_value(graphir_onnx.to_proto(Model(graph)).graph.node[0], "hidden_size") == 4
 
 
+def test_constants_of_functions_are_nodes() -> None:
+    """ONNX functions have no initializers; `upgrade` makes constants."""
+    body = helper.make_node("ReduceSum", ["x"], ["y"], axes=[0], keepdims=0)
+    function = helper.make_function("local", "Total", ["x"], ["y"], [body], [helper.make_opsetid("", 11)])
+    x, y = (helper.make_tensor_value_info(n, 1, s) for n, s in (("x", [2, 3]), ("y", [3])))
+    graph = helper.make_graph([helper.make_node("Total", ["x"], ["y"], domain="local")], "g", [x], [y])
+    imports = [helper.make_opsetid("", 11), helper.make_opsetid("local", 1)]
+    proto = helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=8)
+    written = graphir_onnx.to_proto(upgrade(graphir_onnx.from_proto(proto)), opset=13)
+    onnx.checker.check_model(written, full_check=True)
+    assert [n.op_type for n in written.functions[0].node] == ["Constant", "ReduceSum"]
+    session = onnxruntime.InferenceSession(written.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert np.asarray(session.run(None, {"x": np.ones((2, 3), np.float32)})[0]).tolist() == [2, 2, 2]
+
+
 def test_updates_have_no_place_in_a_graph() -> None:
     model = built()
     model.update(model.graph.weights["w"], model.graph.weights["w"])

@@ -96,7 +96,7 @@ def test_any_value_is_fetched_and_only_what_it_needs_runs(length: int) -> None:
     np.testing.assert_array_equal(fetched["add"], x + 1)
     np.testing.assert_array_equal(fetched["x"], x)
     assert program.source.count("add") == 1 and "mul" not in program.source
-    with pytest.raises(KeyError, match="no value 'ad'.*did you mean"):
+    with pytest.raises(KeyError, match=r"no value 'ad'.*did you mean"):
         program.run({"x": x}, fetch=["ad"])
 
 

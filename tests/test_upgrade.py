@@ -7,7 +7,7 @@ import pytest
 import graphir_onnx
 from graphir import Graph, Model, TensorType
 from graphir.dims import symbol
-from graphir.nodes import Operator
+from graphir.nodes import Node, Operator
 from graphir.ops import OPS, OPSETS, lookup
 from graphir.passes.lower import forms, lower_opset, oldest_form
 from graphir.passes.upgrade import UpgradeError, types_of_old_form, upgrade
@@ -164,6 +164,22 @@ def test_types_of_old_forms_leave_the_graph_alone() -> None:
     assert str(model) == text
 
 
+def test_looking_at_nodes_with_bodies_leaves_no_trace() -> None:
+    proto = onnx.parser.parse_model("""<ir_version: 4, opset_import: ["": 8]> g (float[2,3] h, float[2,4,3] x, float[3] z) => (float[2,3] y) {
+        y, all = Scan <num_scan_inputs=1, body = b (float[3] s, float[3] e) => (float[3] t, float[3] o) { t = Add (s, z)  o = Mul (e, z) }> (, h, x)
+    }""")
+    model = graphir_onnx.from_proto(proto)
+    node, z = model.graph.nodes[0], model.graph.inputs[2]
+    body = node.attributes["body"]
+    assert isinstance(body, Graph) and body.owner is node
+    assert [str(t) for t in types_of_old_form(node, node.inputs, 8)] == ["float32[2, 3]", "float32[2, 4, 3]"]
+    assert set(z.uses) == set(body.nodes) and len(z.uses) == 2
+    upgrade(model)
+    assert len(z.uses) == 2
+    assert [v for v, _ in forms(model.graph.nodes[0])] == [25, 24, 23, 21, 19, 16, 11, 9]
+    assert len(z.uses) == 2 and all(isinstance(user, Node) and user.graph is not None for user in z.uses)
+
+
 def test_forms_go_down_as_far_as_the_node_can_be_said() -> None:
     graph = Graph()
     x = graph.input("x", TensorType("float32", (2, 3)))
@@ -181,6 +197,7 @@ def test_forms_go_down_as_far_as_the_node_can_be_said() -> None:
         [13],
         [18, 16, 13, 11, 9],
     ]
+    assert [v for v, _ in forms(constant, down_to=12)] == [13, 11]
     assert oldest_form(constant) == 1 and oldest_form(computed) == 13
     assert [(f.op.name, dict(f.attributes)) for _, f in forms(constant)][-1] == ("ReduceSum", {"axes": (1,)})
     assert [f.op.name for _, f in forms(scatter)][-1] == "Scatter"

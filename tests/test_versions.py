@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 import graphir_onnx
 from graphir import Model, TensorType
@@ -147,6 +147,8 @@ def test_lowered_nodes_compute_the_same(row: Old) -> None:
     _check_valid(lowered, expected)
     assert [v.name for v in lowered.graph.output] == [v.name for v in proto.graph.output]
     _check_close(run(lowered, feeds), expected, row.tolerance)
+    if row.alone and len(lowered.graph.node) == 1:
+        assert _said(lowered.graph.node[0], row.opset) == _said(proto.graph.node[0], row.opset)
 
 
 @pytest.mark.parametrize("row", ONE_WAY)
@@ -195,6 +197,14 @@ def _check_types(model: Model, row: Old, outputs: list[Any]) -> None:
     for v, x in zip(model.outputs, outputs, strict=True):
         if ("", row.becomes or row.name) in OPS:
             _check_type(v.type, np.asarray(x))
+
+
+def _said(node: onnx.NodeProto, opset: int) -> dict[str, Any]:
+    """What a node says by its attributes at an opset, those that are left out included; and which inputs it has."""
+    schema = onnx.defs.get_schema(node.op_type, opset)
+    said = {name: _default(a) for name, a in schema.attributes.items()} | {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    said.pop("consumed_inputs", None)
+    return {k: numpy_helper.to_array(x).tolist() if isinstance(x, onnx.TensorProto) else x for k, x in said.items()} | {"": len(node.input)}
 
 
 def _check_close(got: list[Any], want: list[Any], tolerance: float) -> None:

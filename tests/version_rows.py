@@ -331,6 +331,7 @@ LOWERED: list[Lowered] = [
     new("Gelu", 13, array(2, 3)),
     new("HardSwish", 11, array(2, 3)),
     new("Mish", 13, array(2, 3)),
+    new("CastLike", 9, array(2, 3), INTS),
     new("Dropout", 9, array(2, 3), np.float32(0.3), constant=(1,)),
     new("BatchNormalization", 7, array(2, 3, 4), *PARAMETERS),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto
+from onnx import ModelProto, TrainingInfoProto
 
 from graphir.model import Model
 from graphir.plugins import FormatError, write_atomically
@@ -16,10 +16,10 @@ from graphir.tensors import SparseTensor, Tensor
 
 from .attributes import children
 from .elements import quoted
-from .external import Folder, Layout, entries_of, fits_outside, write_where_it_was
+from .external import Folder, Layout, entries_of, external_tensors, fits_outside, write_where_it_was
 from .lowest import placed
 from .read import read
-from .tensors import Absent
+from .tensors import Absent, decode_tensor
 from .write import write
 
 suffixes = (".onnx",)
@@ -97,6 +97,8 @@ def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, e
     if inside > ROOM and external_data is False:
         raise FormatError(f"its tensors take {inside} bytes, and a protobuf file holds {LIMIT}; save with external_data=True")
     folder = Folder(path)
+    for t in external_tensors(TrainingInfoProto.FromString(said["origin"]) for said in model.training):
+        decode_tensor(t, folder.find)  # it stays in its file, which must be there
     if external_data or inside > ROOM:
         layout = Layout(path.name + ".data", (t for t in tensors.values() if fits_outside(t)))
         data = _serialized(_to_proto(model, opset, ir_version, layout.entries))

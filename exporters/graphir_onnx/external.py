@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from google.protobuf.message import Message
+from onnx import TensorProto
+
 from graphir.dtypes import STRING, nbytes
 from graphir.plugins import FormatError, write_atomically
 from graphir.tensors import Tensor
@@ -167,6 +170,18 @@ def entries_of(tensor: Tensor) -> dict[str, str] | None:
     if entries is not None:
         check_entries(entries, nbytes(tensor.dtype, tensor.elements))
     return entries
+
+
+def external_tensors(messages: Iterable[Message]) -> Iterator[TensorProto]:
+    """The tensors with external data in messages, to any depth: for those parts of a file that are carried as they are."""
+    for message in messages:
+        if isinstance(message, TensorProto):
+            if message.data_location == TensorProto.EXTERNAL:
+                yield TensorProto.FromString(message.SerializeToString())
+            continue
+        for field, x in message.ListFields():
+            if field.type == field.TYPE_MESSAGE:
+                yield from external_tensors((x,) if isinstance(x, Message) else x)
 
 
 def find_nothing(entries: Mapping[str, str], length: int) -> None:

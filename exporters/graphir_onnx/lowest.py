@@ -1,6 +1,6 @@
 """In which versions a model can be written: the opset that its nodes need with their element types, and the IR version that its content needs."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from graphir.dtypes import DTYPES
-from graphir.ir import Graph, Node
+from graphir.ir import Graph, Node, Value
 from graphir.model import Model
 from graphir.ops import OPSETS
 from graphir.passes.lower import LowerError, forms, lower_opset
@@ -59,7 +59,7 @@ def _at(model: Model, opset: int) -> Model:
     except (LowerError, UpgradeError) as e:
         raise FormatError(str(e)) from None
     for node in _nodes(model):
-        wrong = _wrong_type(node, opset) if not node.op.domain else None
+        wrong = _wrong_type(node, opset, _read(node)) if not node.op.domain else None
         if wrong:
             raise FormatError(f"node {quoted(node.label)}: {node.op} takes no {wrong} in opset {opset}; write a newer one")
     return model
@@ -86,18 +86,23 @@ def lowest(node: Node) -> int:
     """The oldest opset that can say a node, which stands in the newest form, as one node with these element types; 1 where that is not known of its operator."""
     found = 1
     for version, form in forms(node):
-        if found > 1 and _wrong_type(form, version):
+        if found > 1 and _wrong_type(form, version, _read(node)):
             break
         found = version
     return found
 
 
-def _wrong_type(node: Node, opset: int) -> str | None:
-    """A type among a node's inputs and outputs that the operator does not allow in this opset."""
+def _read(node: Node) -> list[Value | None]:
+    """The outputs of a node that matter: the first, and the others that somebody reads."""
+    return [v if v is not None and (v.uses or i == 0) else None for i, v in enumerate(node.outputs)]
+
+
+def _wrong_type(node: Node, opset: int, outputs: Sequence[Value | None]) -> str | None:
+    """A type among a node's inputs and these of its outputs that the operator does not allow in this opset."""
     allowed = _allowed(node.op.name, opset)
     if allowed is None:
         return None
-    for values, formal in zip((node.inputs, node.outputs), allowed):
+    for values, formal in zip((node.inputs, outputs), allowed):
         for i, v in enumerate(values):
             text = _type_text(v.type) if v is not None and formal else None
             if text is not None and text not in formal[min(i, len(formal) - 1)]:

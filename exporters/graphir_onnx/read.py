@@ -1,15 +1,15 @@
 """From ModelProto to Model. Every element is encoded back at once; where that gives other bytes, it keeps its origin."""
 
-import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
 
+from graphir.collector import collector_paused
 from graphir.ir import Graph, Operator, Value, Weight
 from graphir.model import Function, Model
 from graphir.ops import OPSETS, lookup
@@ -20,7 +20,7 @@ from graphir.types import Type
 from . import headers, wire
 from .attributes import CHILDREN, ReadChild, decode_attribute, decode_attributes
 from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted
-from .external import find_nothing
+from .external import external_tensors, find_nothing
 from .lowest import imports, needed_ir
 from .origin import keep
 from .tensors import FindData, decode_sparse, decode_tensor
@@ -33,7 +33,7 @@ def read(data: bytes | memoryview, find: FindData = find_nothing) -> Model:
     proto, big = parse(data)
     if not proto.HasField("graph"):
         raise FormatError("it holds no graph; expected an ONNX model")
-    with _collector_paused():
+    with collector_paused():
         try:
             model = Reader(find, big).model(proto)
         except RecursionError:
@@ -56,18 +56,6 @@ def parse(data: bytes | memoryview) -> tuple[ModelProto, dict[int, memoryview]]:
         return ModelProto.FromString(bytes(data)), big
     except DecodeError as e:
         raise FormatError(f"it is no ONNX model, or it is cut short, or nested too deep: {e}") from None
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """The garbage collector finds nothing in a growing graph, and takes more time than all the rest."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class Scope(dict[str, Any]):
@@ -112,6 +100,8 @@ class Reader:
         model = Model(graph, opsets=opsets, target_opsets=dict(opsets), metadata=decode_pairs(proto.metadata_props))
         for key, f in zip(keys, proto.functions):
             model.functions[key] = self.function(f)
+        for t in external_tensors(proto.training_info):
+            decode_tensor(t, self.find)
         model.training = [{"origin": t.SerializeToString()} for t in proto.training_info]
         for field in ("graph", "functions", "training_info"):
             proto.ClearField(field)

@@ -192,6 +192,12 @@ def encode_tensor(proto: TensorProto, tensor: Tensor, external: Mapping[str, str
     carried = tensor.carried or {}
     header = tensor_header(tensor, carried, external, name)
     restore(proto, carried, header)
+    if (
+        decode_pairs(proto.external_data) != (external or {}) and proto.data_location == TensorProto.EXTERNAL
+    ):  # an origin must not point elsewhere
+        proto.ClearField("external_data")
+        proto.external_data.extend(header.external_data)
+        proto.data_location = header.data_location
     if external is None:
         _encode_data(proto, tensor)
     elif tensor.storage != "external":  # it moves out, and takes along what its origin holds

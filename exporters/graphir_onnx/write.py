@@ -7,6 +7,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TrainingInfoP
 
 from graphir.ir import Graph, Node
 from graphir.model import Function, Model
+from graphir.ops import lookup
 from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 
@@ -56,16 +57,13 @@ class Writer:
     def function(self, proto: FunctionProto, function: Function) -> None:
         """Fill the message of a function."""
         carried, graph = function.carried or {}, function.graph
-        if graph.weights:
-            name = next(iter(graph.weights))
-            raise FormatError(
-                f"function {quoted(function.name)} has the weight {quoted(name)}; ONNX functions have Constant nodes in place of them"
-            )
         opsets = imports(function.opsets, graph, carried.get("unimported", ()))
         restore(proto, carried, headers.function(function, opsets, carried, self.types))
         if "origin" in carried:
             _remove(proto.value_info, headers.stale(proto, FunctionProto.FromString(carried["encoded"]), graph))
         self._children(proto.attribute_proto, function.attributes)
+        for name, weight in graph.weights.items():  # functions have no initializers
+            self._constant(proto.node.add(), name, weight.tensor)
         for node in graph.nodes:
             self.node(proto.node.add(), node)
 
@@ -100,6 +98,12 @@ class Writer:
             if isinstance(e, FormatError) and str(e).startswith("node "):
                 raise
             raise FormatError(f"node {quoted(node.label)} ({node.op}): {e}") from None
+
+    def _constant(self, proto: NodeProto, name: str, x: Tensor | SparseTensor) -> None:
+        """Fill the message of a Constant node."""
+        attributes: dict[str, Any] = {"value" if isinstance(x, Tensor) else "sparse_value": x}
+        proto.CopyFrom(headers.node(headers.Parts(lookup("", "Constant"), [], [name], "", attributes), None))
+        self._children(proto.attribute, attributes)
 
     def _children(self, protos: Any, attributes: Mapping[str, Any]) -> None:
         """Write the tensors and graphs into the messages of the attributes that hold them."""

@@ -7,7 +7,26 @@ from types import ModuleType
 from ..ir import Operator
 from ._op import Op, RuleError, arguments, normalized, op
 
-FAMILIES = ("elementwise", "reduce", "logic", "activation", "math", "shape", "arrange", "index", "create", "control", "recurrent", "sequence", "nn", "normalization", "attention", "quantize", "loss", "resize")
+FAMILIES = (
+    "elementwise",
+    "reduce",
+    "logic",
+    "activation",
+    "math",
+    "shape",
+    "arrange",
+    "index",
+    "create",
+    "control",
+    "recurrent",
+    "sequence",
+    "nn",
+    "normalization",
+    "attention",
+    "quantize",
+    "loss",
+    "resize",
+)
 OPSETS = {"": 28}
 
 

@@ -11,10 +11,10 @@ from ..dtypes import NAMES
 from ..ir import Attribute, Graph, Node, Operator, UnknownRank, Value, Weight, home
 from ..tensors import Tensor
 from ..types import TensorType, Type
-from ._signature import NORMALIZE, OPERANDS, T1, T2, T3, AttributeSpec, Bool, DType, Floats, Index, Input, Ints, Signature, T
+from ._signature import NORMALIZE, OPERANDS, T1, T2, T3, AttributeSpec, Bool, DType, Floats, Index, Input, Ints, MayOmit, Signature, T
 
 __all__ = [
-    "T1", "T2", "T3", "AttributeSpec", "Bool", "DType", "Floats", "Index", "Input", "Ints", "Op", "RuleError", "T", "arguments", "normalized", "op",
+    "T1", "T2", "T3", "AttributeSpec", "Bool", "DType", "Floats", "Index", "Input", "Ints", "Op", "MayOmit", "RuleError", "T", "arguments", "normalized", "op",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -47,7 +47,8 @@ class Op(Operator, Generic[P, R]):
         self.decomposition: Callable[..., Any] | None = None
         self.own_kernel: Callable[..., Any] | None = None
         signature = Signature.of(rule)
-        self.inputs, self.attributes, self.outputs = signature.inputs, signature.attributes, signature.outputs
+        self.inputs, self.attributes = signature.inputs, signature.attributes
+        self.outputs, self.optional_outputs = signature.outputs, signature.optional_outputs
         self.takes_graph, self.counts_outputs, self.is_composite = signature.takes_graph, signature.counts_outputs, signature.is_composite
         self.defaults = {a.name: a.default for a in self.attributes.values() if not a.required}
         if self.is_composite:

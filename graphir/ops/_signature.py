@@ -11,7 +11,7 @@ import numpy as np
 from ..dtypes import BOOL, FLOAT32, FLOATS, INT32, INT64, NAMES, as_dtype
 from ..ir import Graph, Value
 from ..tensors import SparseTensor, Tensor, round_to_float32
-from ..types import Type
+from ..types import TensorType, Type
 
 # What an input's annotation says. T and its kin: a type variable, allowed dtypes given to `@op`; a Python number takes the dtype of its neighbours.
 # To a type checker they are Any: callers may give numbers, and rules always see Values.
@@ -23,6 +23,7 @@ Ints = Annotated[Any, INT64]
 Index = Annotated[Any, "Tind", INT64]  # where int32 will do, too
 Floats = Annotated[Any, FLOAT32]
 Bool = Annotated[Any, BOOL]
+MayOmit = Annotated[TensorType, "optional"]  # of an output: a node may leave it out, and `prune` lets it where nobody reads it
 DType = Annotated[str, "dtype"]  # of an attribute: an element type, by name
 OPERANDS = {INT64: frozenset((INT32, INT64)), FLOAT32: FLOATS, BOOL: frozenset((BOOL,))}  # what such inputs may be
 
@@ -50,13 +51,14 @@ class AttributeSpec(NamedTuple):
 class Signature(NamedTuple):
     """The schema of an op.
 
-    outputs: "one", "tuple", or "list" where the rule counts them. takes_graph: the first argument is the graph, for an op without inputs.
+    outputs: "one", "tuple", or "list" where the rule counts them. optional_outputs: the places of those that a node may leave out. takes_graph: the first argument is the graph, for an op without inputs.
     counts_outputs: the caller says how many outputs there are. is_composite: the body returns values, and is the decomposition.
     """
 
     inputs: list[Input]
     attributes: dict[str, AttributeSpec]
     outputs: str
+    optional_outputs: list[int]
     takes_graph: bool
     counts_outputs: bool
     is_composite: bool
@@ -82,7 +84,10 @@ class Signature(NamedTuple):
         returns = signature.return_annotation
         origin = typing.get_origin(returns)
         is_composite = returns is Value or (origin is tuple and typing.get_args(returns)[0] is Value)
-        return cls(inputs, attributes, {tuple: "tuple", list: "list"}.get(origin, "one"), takes_graph, counts_outputs, is_composite)
+        optional = [i for i, a in enumerate(typing.get_args(returns)) if a is MayOmit or MayOmit in typing.get_args(a)]
+        return cls(
+            inputs, attributes, {tuple: "tuple", list: "list"}.get(origin, "one"), optional, takes_graph, counts_outputs, is_composite
+        )
 
 
 def _mark(annotation: Any) -> tuple[str | None, np.dtype | None]:

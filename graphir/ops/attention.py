@@ -5,21 +5,19 @@ from typing import Annotated, Any
 from ..dims import Dim
 from ..types import TensorType
 from ._elementwise import same_type
-from ._op import T1, T2, DType, Ints, RuleError, T, op
+from ._op import T1, T2, DType, Ints, MayOmit, RuleError, T, op
 from ._types import BOOLEAN, FLOAT, INTS, differ, dtypes, expect_shape
 
 U = Annotated[Any, "U"]
 
 
-# fmt: off
 @op("Attention", since=25, T1=FLOAT, T2=FLOAT, U=FLOAT | INTS | BOOLEAN)
 def attention(
     q: T1, k: T1, v: T2, attn_mask: U | None = None, past_key: T1 | None = None, past_value: T2 | None = None,
     nonpad_kv_seqlen: Ints | None = None, *, is_causal: int = 0, kv_num_heads: int | None = None, left_window_size: int = -1,
     q_num_heads: int | None = None, qk_matmul_output_mode: int = 0, right_window_size: int = -1, scale: float | None = None,
     softcap: float = 0.0, softmax_precision: DType | None = None,
-) -> tuple[TensorType, TensorType | None, TensorType | None, TensorType]:
-    # fmt: on
+) -> tuple[TensorType, MayOmit | None, MayOmit | None, MayOmit]:  # fmt: skip
     """softmax(scale * q @ k' + bias) @ v for each head; then the keys and values with the past ones before them, where those are given, and the scores.
 
     q, k, v are (N, heads, length, size), or (N, length, heads * size) with the numbers of heads; heads of q share those of k and v in equal parts.

@@ -3,7 +3,7 @@
 from ..dims import Dim, Expr, product, unknown
 from ..dtypes import INT64
 from ..types import TensorType
-from ._op import Bool, Floats, Index, Ints, RuleError, T, op
+from ._op import Bool, Floats, Index, Ints, MayOmit, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, int_vector, kept, known_ints, unknowns
 
 REDUCTIONS = ("none", "add", "mul", "max", "min")
@@ -126,7 +126,7 @@ def compress(input: T, condition: Bool, *, axis: int | None = None) -> TensorTyp
 
 
 @op("Unique", since=28, T=CLASSIC | FLOAT)
-def unique(x: T, *, axis: int | None = None, sorted: int = 1) -> tuple[TensorType, TensorType, TensorType, TensorType]:
+def unique(x: T, *, axis: int | None = None, sorted: int = 1) -> tuple[TensorType, MayOmit, MayOmit, MayOmit]:
     """The distinct elements of x, or slices along an axis; where each occurs first; which of them each element of x is; how often each occurs.
 
     sorted: in ascending order; 0 leaves them in the order of their first occurrence.

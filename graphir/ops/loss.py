@@ -4,7 +4,7 @@ from typing import Any
 
 from ..types import TensorType
 from ._elementwise import same_type
-from ._op import Index, RuleError, T, op
+from ._op import Index, MayOmit, RuleError, T, op
 from ._types import FLOAT, INDEX, expect_shape
 
 
@@ -30,6 +30,6 @@ def negative_log_likelihood_loss(
 @op("SoftmaxCrossEntropyLoss", since=13, T=FLOAT, Tind=INDEX)
 def softmax_cross_entropy_loss(
     scores: T, labels: Index, weights: T | None = None, *, ignore_index: int | None = None, reduction: str = "mean"
-) -> tuple[TensorType, TensorType]:
+) -> tuple[TensorType, MayOmit]:
     """The negative log-likelihood loss of log(softmax(scores)) over the classes, which are axis 1; and these logarithms."""
     return _loss(scores, labels, weights, reduction), same_type(scores)

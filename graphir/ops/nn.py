@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ..dims import Dim, Shape, ceil_div, max_, min_
 from ..types import TensorType
-from ._op import Op, RuleError, T, op
+from ._op import MayOmit, Op, RuleError, T, op
 from ._types import FLOAT, differ, dtypes, expect_shape
 
 Ints = Sequence[int] | None
@@ -115,27 +115,23 @@ def _filters(x: Any, w: Any, b: Any, kernel_shape: Ints, group: int, transposed:
     return made, kernel_shape or kernel
 
 
-# fmt: off
 @op("Conv", since=22, T=FLOAT)
 def conv(
     x: T, w: T, b: T | None = None, *, auto_pad: str = "NOTSET", dilations: tuple[int, ...] | None = None, group: int = 1,
     kernel_shape: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
-) -> TensorType:
-    # fmt: on
+) -> TensorType:  # fmt: skip
     """Slides the filters w (M, C/group, ...) over x (N, C, ...), a dot product at each place, and adds b (M): (N, M, ...)."""
     m, kernel = _filters(x, w, b, kernel_shape, group)
     found = windows(x.shape[2:], kernel, strides, dilations, pads, auto_pad)
     return TensorType(x.dtype, (x.shape[0], m, *(w.out for w in found)))
 
 
-# fmt: off
 @op("ConvTranspose", since=22, T=FLOAT)
 def conv_transpose(
     x: T, w: T, b: T | None = None, *, auto_pad: str = "NOTSET", dilations: tuple[int, ...] | None = None, group: int = 1,
     kernel_shape: tuple[int, ...] | None = None, output_padding: tuple[int, ...] | None = None,
     output_shape: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
-) -> TensorType:
-    # fmt: on
+) -> TensorType:  # fmt: skip
     """Adds up the filters w (C, M/group, ...), at each place of x (N, C, ...) times what stands there, and b (M): the transpose of Conv."""
     m, kernel = _filters(x, w, b, kernel_shape, group, transposed=True)
     found = transposed_windows(x.shape[2:], kernel, strides, dilations, pads, auto_pad, output_padding, output_shape)
@@ -145,41 +141,37 @@ def conv_transpose(
 def _pooled(x: Any, kernel_shape: Sequence[int], *how: Any) -> Shape:
     """The shape of x after a pool. how: what `windows` takes after the kernel."""
     if x.rank < 3 or len(kernel_shape) != x.rank - 2 or min(kernel_shape) < 1:
-        raise RuleError(f"kernel_shape is {list(kernel_shape)} and x has rank {x.rank}; expected a positive number for each axis of x after (N, C)")
+        raise RuleError(
+            f"kernel_shape is {list(kernel_shape)} and x has rank {x.rank}; expected a positive number for each axis of x after (N, C)"
+        )
     return (*x.shape[:2], *(w.out for w in windows(x.shape[2:], kernel_shape, *how)))
 
 
-# fmt: off
 @op("MaxPool", since=22, T=FLOAT | dtypes("int8 uint8"))
 def max_pool(
     x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None, storage_order: int = 0, strides: tuple[int, ...] | None = None,
-) -> tuple[TensorType, TensorType]:
-    # fmt: on
+) -> tuple[TensorType, MayOmit]:  # fmt: skip
     """The largest number under each window, padding left out, and where it stands in the flat x (with the spatial axes reversed if storage_order is 1)."""
     shape = _pooled(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     return TensorType(x.dtype, shape), TensorType("int64", shape)
 
 
-# fmt: off
 @op("AveragePool", since=22, T=FLOAT)
 def average_pool(
     x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0,
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
-) -> TensorType:
-    # fmt: on
+) -> TensorType:  # fmt: skip
     """The mean under each window, of what is not padding, or with count_include_pad of zeros there too."""
     shape = _pooled(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     return TensorType(x.dtype, shape)
 
 
-# fmt: off
 @op("LpPool", since=22, T=FLOAT)
 def lp_pool(
     x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: tuple[int, ...] | None = None,
     p: int = 2, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
-) -> TensorType:
-    # fmt: on
+) -> TensorType:  # fmt: skip
     """The p-norm under each window: the p-th root of the sum of |x|^p."""
     shape = _pooled(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     return TensorType(x.dtype, shape)

@@ -6,7 +6,7 @@ from ..dims import Dim, Shape
 from ..dtypes import BOOL
 from ..types import TensorType
 from ._elementwise import same_type
-from ._op import T1, T2, Bool, DType, Floats, RuleError, T, op
+from ._op import T1, T2, Bool, DType, Floats, MayOmit, RuleError, T, op
 from ._types import FLOAT, FLOAT8, axis_of, expect_shape, fits
 
 V = Annotated[Any, "V"]
@@ -41,7 +41,7 @@ def batch_normalization(
 @op("LayerNormalization", since=17, T=FLOAT)
 def layer_normalization(
     x: T, scale: T, b: T | None = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: DType = "float32"
-) -> tuple[TensorType, TensorType, TensorType]:
+) -> tuple[TensorType, MayOmit, MayOmit]:
     """(x - mean) / sqrt(var + epsilon) * scale + b, with mean and variance over `axis` and those after it; then the mean, and 1 / sqrt(var + epsilon)."""
     first = axis_of(axis, x.rank)
     _expect_fit(scale, x.shape, "scale")
@@ -108,7 +108,7 @@ def mean_variance_normalization(x: T, *, axes: tuple[int, ...] = (0, 2, 3)) -> T
 @op("Dropout", since=22, random=True, T=FLOAT | FLOAT8)
 def dropout(
     data: T, ratio: Floats | None = None, training_mode: Bool | None = None, *, seed: int | None = None
-) -> tuple[TensorType, TensorType]:
+) -> tuple[TensorType, MayOmit]:
     """data as it is; in training mode, each number times 1 / (1 - ratio), or zero with the probability `ratio` (0.5). The mask tells which were kept."""
     for v, name in ((ratio, "ratio"), (training_mode, "training_mode")):
         expect_shape(v, (), name)

@@ -66,14 +66,12 @@ def dynamic_quantize_linear(x: T1) -> tuple[TensorType, TensorType, TensorType]:
     return TensorType("uint8", x.shape), TensorType("float32", ()), TensorType("uint8", ())
 
 
-# fmt: off
 @op("ConvInteger", since=10, T1=BYTES, T2=BYTES)
 def conv_integer(
     x: T1, w: T2, x_zero_point: T1 | None = None, w_zero_point: T2 | None = None, *, auto_pad: str = "NOTSET",
     dilations: tuple[int, ...] | None = None, group: int = 1, kernel_shape: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
-) -> TensorType:
-    # fmt: on
+) -> TensorType:  # fmt: skip
     """The convolution of x - x_zero_point with w - w_zero_point in int32; the latter is one number, or one for each filter."""
     how = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "kernel_shape": kernel_shape, "pads": pads, "strides": strides}
     return TensorType("int32", conv.rule(x, w, **how).shape)
@@ -87,14 +85,12 @@ def qlinear_matmul(
     return TensorType(y_zero_point.dtype, matmul.rule(a, b).shape)
 
 
-# fmt: off
 @op("QLinearConv", since=10, TS=dtypes("float32"), T1=BYTES, T2=BYTES, T3=BYTES, T4=dtypes("int32"))
 def qlinear_conv(
     x: T1, x_scale: TS, x_zero_point: T1, w: T2, w_scale: TS, w_zero_point: T2, y_scale: TS, y_zero_point: T3, b: T4 | None = None, *,
     auto_pad: str = "NOTSET", dilations: tuple[int, ...] | None = None, group: int = 1, kernel_shape: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
-) -> TensorType:
-    # fmt: on
+) -> TensorType:  # fmt: skip
     """The convolution of x with w, all three quantized; the scale and zero point of w are one number, or one for each filter. b counts in units of x_scale * w_scale."""
     how = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "kernel_shape": kernel_shape, "pads": pads, "strides": strides}
     return TensorType(y_zero_point.dtype, conv.rule(x, w, b, **how).shape)

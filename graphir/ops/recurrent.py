@@ -3,7 +3,7 @@
 from ..dims import Dim
 from ..ir import Value
 from ..types import TensorType
-from ._op import T1, RuleError, T, op
+from ._op import T1, MayOmit, RuleError, T, op
 from ._types import FLOAT, dtypes
 
 LENGTHS = dtypes("int32")
@@ -15,7 +15,7 @@ def lstm(
     p: T | None = None, *, activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str = "forward", hidden_size: int | None = None,
     input_forget: int = 0, layout: int = 0,
-) -> tuple[TensorType, TensorType, TensorType]:  # fmt: skip
+) -> tuple[MayOmit, MayOmit, MayOmit]:  # fmt: skip
     """The hidden state at all times, the last one, and the last cell. Gates stand in the order input, output, forget, cell:
 
     i = f(x Wi' + h Ri' + pi c + bi); f = f(... + pf c); c = f c + i g(x Wc' + h Rc' + bc); o = f(... + po c); h = o h(c).
@@ -30,7 +30,7 @@ def gru(
     activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str = "forward", hidden_size: int | None = None,
     layout: int = 0, linear_before_reset: int = 0,
-) -> tuple[TensorType, TensorType]:  # fmt: skip
+) -> tuple[MayOmit, MayOmit]:  # fmt: skip
     """The hidden state at all times, and the last one. Gates stand in the order update z, reset r, hidden:
 
     z = f(x Wz' + h Rz' + bz); r = f(x Wr' + h Rr' + br); n = g(x Wh' + (r h) Rh' + bh); h = (1 - z) n + z h.
@@ -45,7 +45,7 @@ def rnn(
     activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] = ("Tanh", "Tanh"), clip: float | None = None, direction: str = "forward", hidden_size: int | None = None,
     layout: int = 0,
-) -> tuple[TensorType, TensorType]:  # fmt: skip
+) -> tuple[MayOmit, MayOmit]:  # fmt: skip
     """The hidden state at all times, and the last one: h = f(x W' + h R' + b)."""
     return _states(x, w, r, b, (initial_h,), 1, direction, hidden_size, layout, activations, 1)
 

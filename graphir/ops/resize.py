@@ -9,7 +9,7 @@ from ..dims import Dim, unknown
 from ..tensors import round_to_float32
 from ..types import TensorType
 from ._op import T1, Floats, Ints, RuleError, op
-from ._types import CLASSIC, IEEE, axis_of, dtypes, known_dims
+from ._types import CLASSIC, IEEE, axis_of, dtypes, known_dims, unknowns
 
 T2 = Annotated[Any, "T2"]
 
@@ -45,20 +45,34 @@ def resize(
     if mode not in ("nearest", "linear", "cubic"):
         raise RuleError(f"mode is {mode!r}; expected nearest, linear or cubic")
     places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
-    by_scale = sizes is None
-    missing = scales is None or scales.shape == (0,)  # older exporters give no scales as an empty tensor
-    if missing if by_scale else not missing and isinstance(scales.shape[0], int):
-        raise RuleError(f"{'neither' if by_scale else 'both'} scales and sizes are given; expected one of them")
-    given = known_dims(sizes) if scales is None or not by_scale else scales.known
-    dims = list(x.shape)
-    if given is not None and len(given) != len(places):
-        raise RuleError(f"{'scales' if by_scale else 'sizes'} has {len(given)} numbers; expected {len(places)}, one for each axis")
-    if given is not None and any(isinstance(g, int | float) and not 0 <= g < inf for g in given):
-        raise RuleError(f"{'scales' if by_scale else 'sizes'} is {list(given)}; expected numbers above 0")
-    if given is not None and not by_scale and keep_aspect_ratio_policy != "stretch":
-        olds = [dims[a] for a in places]
-        numbers = all(isinstance(d, int) for d in (*olds, *given)) and 0 not in olds
-        given = kept_aspect(olds, given, keep_aspect_ratio_policy)[0] if numbers else None  # pyright: ignore[reportArgumentType]
-    for i, axis in enumerate(places):
-        dims[axis] = unknown() if given is None else scaled(dims[axis], given[i]) if by_scale else given[i]  # pyright: ignore[reportArgumentType]
+    asked, dims = _asked(scales, sizes, len(places)), list(x.shape)
+    olds = [dims[a] for a in places]
+    if asked is None:
+        news: Sequence[Dim] = unknowns(len(places))
+    elif sizes is None:
+        news = [scaled(d, s) for d, s in zip(olds, asked)]
+    elif keep_aspect_ratio_policy == "stretch":
+        news = asked
+    else:
+        numbers = all(isinstance(d, int) for d in (*olds, *asked)) and 0 not in olds
+        news = kept_aspect(olds, asked, keep_aspect_ratio_policy)[0] if numbers else unknowns(len(places))  # pyright: ignore[reportArgumentType]
+    for axis, new in zip(places, news):
+        dims[axis] = new
     return TensorType(x.dtype, dims)
+
+
+def _asked(scales: Any, sizes: Any, count: int) -> Sequence[Any] | None:
+    """The scales or sizes, where they are known. Raises RuleError for neither or both, and for numbers that are too few, too many or no sizes."""
+    if sizes is None:
+        if scales is None or scales.shape == (0,):
+            raise RuleError("neither scales nor sizes are given; expected one of them")
+        found = scales.known
+    else:  # older exporters give no scales as an empty tensor
+        if scales is not None and isinstance(scales.shape[0], int) and scales.shape[0] > 0:
+            raise RuleError("both scales and sizes are given; expected one of them")
+        found = known_dims(sizes)
+    if found is not None and (len(found) != count or any(isinstance(n, int | float) and not 0 <= n < inf for n in found)):
+        raise RuleError(
+            f"{'scales' if sizes is None else 'sizes'} is {list(found)}; expected {count} numbers, one for each axis, none below 0"
+        )
+    return found

@@ -40,11 +40,12 @@ def lower_opset(model: Model, opsets: Mapping[str, int]) -> Model:
     return model
 
 
-def forms(node: Node) -> Iterator[tuple[int, Node]]:
+def forms(node: Node, down_to: int = 1) -> Iterator[tuple[int, Node]]:
     """The versions that say a node of a raised model as one node, newest first, each with the node in the form of that version.
 
     The operator may be the one that it replaced: Scatter for ScatterElements. No form is given for a node whose operator has no steps. A form stands
     apart, in a graph of its own, until the next is asked for; which element types its version allows is for the caller to check.
+    The last is the newest that is not above `down_to`, or the oldest that says the node.
     """
     form, at = node, OPSETS[""]
     while True:
@@ -52,7 +53,7 @@ def forms(node: Node) -> Iterator[tuple[int, Node]]:
         if step is None:
             return
         yield step.version, form
-        if step is steps(form.op)[0] and step.down is None:
+        if step.version <= down_to or (step is steps(form.op)[0] and step.down is None):
             return
         if step.down is not None or step.kind not in ("same", "types"):
             form = apart(node) if form is node else form

@@ -2,10 +2,11 @@
 
 from ..ir import Graph, Node
 from ..model import Model
+from ..ops import Op
 
 
 def prune(model: Model) -> None:
-    """Drop nodes none of whose outputs is read, and weights that nobody reads, bodies included. Inputs stay."""
+    """Drop nodes none of whose outputs is read, weights that nobody reads, and optional outputs that nobody reads, bodies included. Inputs stay."""
     _prune(model.graph)
 
 
@@ -14,6 +15,7 @@ def _prune(graph: Graph) -> None:
         if not any(v is not None and v.uses for v in node.outputs) and not _holds_what_is_asked_for(node):
             node.discard()
             continue
+        _leave_out(node)
         for body in node.bodies.values() if node.attributes else ():
             _prune(body)
     graph.sweep()
@@ -25,3 +27,15 @@ def _holds_what_is_asked_for(node: Node) -> bool:
     """Whether a value in a body of the node is read by what is no node and no graph: somebody wants to fetch it."""
     bodies = [g for body in node.bodies.values() for g in body.walk()]
     return any(not isinstance(user, Node | Graph) for g in bodies for v in g.values() for user in v.uses)
+
+
+def _leave_out(node: Node) -> None:
+    """Optional outputs that nobody reads."""
+    if not isinstance(node.op, Op) or not node.op.optional_outputs:
+        return
+    for i in node.op.optional_outputs:
+        v = node.outputs[i] if i < len(node.outputs) else None
+        if v is not None and not v.uses:
+            node.outputs[i] = None
+    while node.outputs and node.outputs[-1] is None:
+        node.outputs.pop()

@@ -121,8 +121,8 @@ def _heir(node: Node, makers: list[Node]) -> Node | None:
 
 def _sharper(old: Type | None, new: Type | None) -> Type | None:
     """What was known of a value before its node was replaced, made more precise where more is known now."""
-    if not isinstance(old, TensorType) or not isinstance(new, TensorType):
-        return old or new
+    if not isinstance(old, TensorType) or not isinstance(new, TensorType) or old.dtype != new.dtype:
+        return new or old
     shape = old.shape or new.shape
     if old.shape is not None and new.shape is not None and len(old.shape) == len(new.shape):
         shape = tuple(n if isinstance(o, Expr) and o.is_unknown else o for o, n in zip(old.shape, new.shape))
@@ -137,39 +137,45 @@ def types_of_old_form(node: Node, inputs: Sequence[Value | None], opset: int) ->
     copy = apart(node, inputs)
     graph = copy.graph
     assert graph is not None
-    outputs = copy.outputs
-    bodies = copy.bodies.values() if copy.attributes else ()
+    bodies = {name: copy_graph(body, graph) for name, body in copy.bodies.items()} if copy.attributes else {}
+    copy.attributes.update(bodies)
+    graph.outputs = [v for v in copy.outputs if v is not None]
     try:
-        for body in bodies:
+        for body in bodies.values():
             _raise_graph(body, opset)
         made = _raise(copy, opset)
-        if made is not None:
-            outputs = list(made)
-        elif isinstance(copy.op, Op) and all(v is None or v.type is not None for v in copy.inputs):
-            return copy.op.infer(copy.inputs, copy.attributes, len(outputs))
+        if made is None:
+            op, known = copy.op, all(v is None or v.type is not None for v in copy.inputs)
+            return op.infer(copy.inputs, copy.attributes, len(copy.outputs)) if isinstance(op, Op) and known else [None] * len(copy.outputs)
         if bodies:
             from .infer import Inference
 
             graph.outputs = ()
             graph.drop(copy)
             Inference().graph(graph, {})
-    except (CannotSay, UpgradeError):
-        return [None] * len(outputs)
-    return [None if v is None else v.type for v in outputs]
+        return [None if v is None else v.type for v in made]
+    except UpgradeError:
+        return [None] * len(copy.outputs)
+    finally:
+        for n in [copy, *graph.nodes]:  # bodies read values of the graph around them
+            n.discard()
 
 
 def apart(node: Node, inputs: Sequence[Value | None] | None = None) -> Node:
-    """A copy of a node, with its bodies, alone in a graph whose inputs have the types of `inputs`; constants stay constants."""
+    """A copy of a node alone in a graph whose inputs have the types of `inputs`; constants stay constants, outputs that are read are the graph's.
+
+    The bodies are the node's own.
+    """
     graph = Graph("apart")
     copies: dict[Value, Value] = {}
-    for v in node.inputs if inputs is None else inputs:
+    inputs = node.inputs if inputs is None else inputs
+    for v in inputs:
         if v is not None and v not in copies:
             constant = isinstance(v, Weight) and v.kind == "constant"
             copies[v] = graph.weight(graph.fresh(v.name), v.tensor) if constant else graph.input(graph.fresh(v.name), v.type)
-    attributes = {k: copy_graph(x, graph) if isinstance(x, Graph) else x for k, x in node.attributes.items()}
     names = ["" if v is None else v.name or f"output_{i}" for i, v in enumerate(node.outputs)]
     types = [None if v is None else v.type for v in node.outputs]
-    values = tuple(None if v is None else copies[v] for v in (node.inputs if inputs is None else inputs))
-    copy = graph.append(node.op, values, attributes, types, node.name, names)
-    graph.outputs = [v for v in copy.outputs if v is not None]
+    copy = graph.append(node.op, tuple(None if v is None else copies[v] for v in inputs), {}, types, node.name, names)
+    copy.attributes = dict(node.attributes)
+    graph.outputs = [v for v, old in zip(copy.outputs, node.outputs) if v is not None and old is not None and old.uses]
     return copy

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
 from graphir_arrays.namespace import Namespace
 
 

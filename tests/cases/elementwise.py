@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from cases import Case, array, case
@@ -174,7 +175,7 @@ CASES = {
         case(np.array([-9, 0, 9], "int8"), None, np.array(5, "int8")),
         case(np.array([1, 7, 9], "uint8"), np.array(2, "uint8"), np.array(8, "uint8")),
         case(array(4, dtype="float16"), np.array(-1, "float16"), np.array(1, "float16"), **HALF),
-        case(array(4, dtype="bfloat16"), np.array(-1, "bfloat16"), np.array(1, "bfloat16"), **HALF),
+        case(array(4, dtype="bfloat16"), np.array(-1, ml_dtypes.bfloat16), np.array(1, ml_dtypes.bfloat16), **HALF),
     ],
     "Identity": [
         case(array(2, 3)),

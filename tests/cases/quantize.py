@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from cases import Make, array, case
+from graphir.dtypes import DTYPES
 
 
 def _bytes(*shape: int, dtype: str = "uint8") -> Make:
@@ -15,12 +15,12 @@ def _bytes(*shape: int, dtype: str = "uint8") -> Make:
 
 def _small(dtype: str, *shape: int) -> Make:
     """Numbers of a type that NumPy lacks."""
-    return lambda rng: rng.uniform(-2, 2, shape).astype(getattr(ml_dtypes, dtype))
+    return lambda rng: rng.uniform(-2, 2, shape).astype(DTYPES[dtype])
 
 
-def _at(dtype: str, *numbers: int) -> np.ndarray:
-    """Numbers as they are, one as a scalar."""
-    return np.array(numbers if len(numbers) > 1 else numbers[0], np.dtype(dtype) if dtype in np.sctypeDict else getattr(ml_dtypes, dtype))
+def _at(dtype: str, number: float) -> np.ndarray:
+    """A scalar."""
+    return np.array(number, DTYPES[dtype])
 
 
 def _by(scale: float, dtype: str, zero_point: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,20 +31,8 @@ def _by(scale: float, dtype: str, zero_point: int) -> tuple[np.ndarray, np.ndarr
 F32 = np.float32
 ORT: Any = {"referee": "ort"}
 HALF: Any = {"tolerance": 2e-2}
-LOW = (
-    "int16",
-    "uint16",
-    "int8",
-    "uint4",
-    "int4",
-    "uint2",
-    "int2",
-    "float8_e4m3fn",
-    "float8_e4m3fnuz",
-    "float8_e5m2",
-    "float8_e5m2fnuz",
-    "float4_e2m1fn",
-)
+INTEGERS = ["int16", "uint16", "int8", "uint4", "int4", "uint2", "int2"]
+FLOATS = ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float4_e2m1fn"]
 
 CASES = {
     "QuantizeLinear": [
@@ -57,7 +45,8 @@ CASES = {
         case(array(3, 5, low=-9, high=9), array(3, 3, low=0.1, high=1), _bytes(3, 3), block_size=2),
         case(array(4, 5, low=-9, high=9), array(2, 5, low=0.1, high=1), axis=0, block_size=2, output_dtype="int8"),
         case(array(5, low=-9, high=9), np.array([0.5], F32), np.array([3], np.uint8)),
-        *(case(array(3, 4, low=-9, high=9), _at("float32", 0.7), _at(d, 1 if d[0] in "iu" else 0)) for d in LOW),
+        *(case(array(3, 4, low=-9, high=9), _at("float32", 0.7), _at(d, 1)) for d in INTEGERS),
+        *(case(array(3, 4, low=-9, high=9), _at("float32", 0.7), _at(d, 0)) for d in FLOATS),
         *(case(array(3, 4, low=-9, high=9), _at("float32", 0.7), output_dtype=d) for d in ("int4", "uint16", "float8_e5m2")),
         case(np.array([1e6, -1e6, 3], F32), _at("float32", 1), _at("float8_e4m3fn", 0)),
         case(np.array([1e6, -1e6, 3], F32), _at("float32", 1), _at("float8_e5m2", 0), saturate=0),
@@ -74,7 +63,7 @@ CASES = {
         case(_bytes(3, 5), array(3, 3), _bytes(3, 3), block_size=2),
         case(array(3, 4, low=-9999, high=9999, dtype="int32"), _at("float32", 0.3)),
         *(case(_bytes(3, 4, dtype=d), _at("float32", 0.3), _at(d, 7)) for d in ("int16", "uint16")),
-        *(case(_small(d, 3, 4), _at("float32", 0.3)) for d in LOW[3:]),
+        *(case(_small(d, 3, 4), _at("float32", 0.3)) for d in INTEGERS[3:] + FLOATS),
         case(_small("int4", 3, 4), _at("float32", 0.3), _at("int4", -3)),
         case(_bytes(3, 4), _at("float16", 0.3), _at("uint8", 12), **HALF),
         case(_bytes(3, 4), _at("float32", 0.3), output_dtype="float16", **HALF),

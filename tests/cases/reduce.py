@@ -6,14 +6,15 @@ import numpy as np
 
 from cases import Case, array, case
 
+FLOATS = ("float64", "float16", "bfloat16")
 HALF: dict[str, Any] = {"tolerance": 2e-2}
 
 
 def reductions(*dtypes: str, low: float = -2, empty: bool = True, scalars: str = "reference") -> list[Case]:
     """Axes given, negative, empty, left out; scalars; kept and not; nothing reduced; nothing to reduce; each dtype."""
     data = array(2, 3, 4, low=low)
-    rows = [case(data, np.array(axes), keepdims=k) for axes in ([1], [-1], [0, 2], [2, 0, 1]) for k in (0, 1)]
-    rows += [case(data), case(data, keepdims=0), case(data, None, keepdims=0), case(data, noop_with_empty_axes=1)]
+    rows = [case(data, np.array(axes), keepdims=k) for axes in ([1], [-3, 2]) for k in (0, 1)]
+    rows += [case(data), case(data, None, keepdims=0), case(data, noop_with_empty_axes=1)]
     rows += [case(data, np.array([], "int64"), keepdims=k, noop_with_empty_axes=n) for k in (0, 1) for n in (0, 1)]
     rows += [
         case(array(low=low), referee=scalars),
@@ -24,7 +25,7 @@ def reductions(*dtypes: str, low: float = -2, empty: bool = True, scalars: str =
         rows += [case(array(2, 0, 3), np.array([1])), case(array(2, 0, 3), np.array([1, 2]), keepdims=0), case(array(0))]
     for dtype in dtypes:
         rows.append(case(array(3, 4, low=low, dtype=dtype), np.array([1]), **(HALF if dtype.endswith("16") else {})))
-        if empty:
+        if empty and dtype not in FLOATS:
             rows.append(case(array(0, 4, low=low, dtype=dtype), np.array([0])))
     return rows
 
@@ -48,7 +49,6 @@ def positions() -> list[Case]:
     return rows + [case(array(4, low=0, high=99, dtype=d)) for d in ("int8", "uint8", "int64", "uint64", "float16", "bfloat16", "float64")]
 
 
-FLOATS = ("float64", "float16", "bfloat16")
 WHOLE = ("int32", "int64")
 
 CASES = {

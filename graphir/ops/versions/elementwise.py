@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...dims import Dim
-from ...dtypes import DTYPES, FLOATS, INTEGERS
+from ...dtypes import DTYPES, FLOATS, INTEGERS, NAMES
 from ...ir import Node, Value
 from .rewriting import (
     CannotSay,
@@ -19,6 +19,7 @@ from .rewriting import (
     make,
     output_of,
     rank_of,
+    replace_operator,
     scalar,
     scalar_like,
     set_inputs,
@@ -158,6 +159,17 @@ def type_by_number(node: Node) -> None:
 def type_by_name(node: Node) -> None:
     """The inverse of `type_by_number`."""
     node.attributes["to"] = _OLD_NAMES[given(node, "to", None)]
+
+
+@down(15, "CastLike")
+def cast(node: Node) -> None:
+    """It is a Cast, where the dtype is known."""
+    dtype = dtype_of(input_of(node, 1))
+    if dtype is None:
+        raise CannotSay("the operator is new in opset 15, and the type to cast to is unknown")
+    node.attributes["to"] = NAMES[dtype]
+    set_inputs(node, node.inputs[0])
+    replace_operator(node, "Cast")
 
 
 @up(13, "Erf")
