@@ -122,12 +122,12 @@ def test_training_info_is_checked_too(tmp_path: Path) -> None:
     proto = dense(raw_data=DATA)
     node = helper.make_node("Constant", [], ["c"], value=tensor({"location": "../secret"}))
     proto.training_info.add().algorithm.CopyFrom(helper.make_graph([node], "step", [], []))
-    with pytest.raises(FormatError, match="tensor 'w': .* leads upwards"):
+    with pytest.raises(FormatError, match=r"tensor 'w': .* leads upwards"):
         graphir_onnx.from_proto(proto)
     proto.training_info[0].algorithm.node[0].attribute[0].t.external_data[0].value = "data"
     model = graphir_onnx.from_proto(proto)
     assert graphir_onnx.to_proto(model) == proto
-    with pytest.raises(FormatError, match="tensor 'w': .*'data' cannot be opened"):
+    with pytest.raises(FormatError, match=r"tensor 'w': .*'data' cannot be opened"):
         graphir.save(model, tmp_path / "m.onnx")
     (tmp_path / "data").write_bytes(DATA)
     graphir.save(model, tmp_path / "m.onnx")
@@ -176,6 +176,12 @@ def test_other_data_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"'precious', which is there already and holds other data; .* external_data=True"):
         graphir.save(built({"location": "precious"}), tmp_path / "m.onnx")
     assert (tmp_path / "precious").read_bytes() == b"\0" * 64 and not (tmp_path / "m.onnx").exists()
+
+
+def test_data_in_the_models_own_file_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="lies in the model's own file"):
+        graphir.save(built({"location": "m.onnx"}), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_gaps_between_tensors_are_bounded(tmp_path: Path) -> None:
@@ -277,7 +283,7 @@ STRUCTURE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "cycle": (lambda: broken(lambda g: g.node[0].input.append("y")), "the input 'y' is not made before it"),
     "made twice": (lambda: broken(lambda g: g.node.append(helper.make_node("Neg", ["x"], ["y"]))), "the output 'y' is defined already"),
     "made over an input": (lambda: broken(lambda g: g.node.append(helper.make_node("Neg", ["x"], ["x"]))), "the output 'x' is defined already"),
-    "input twice": (lambda: broken(lambda g: g.input.append(g.input[0])), "the input 'x' is defined already"),
+    "input twice": (lambda: broken(lambda g: g.input.append(g.input[0])), "the input 'x' is listed twice"),
     "default input twice": (lambda: broken(lambda g: g.input.extend([onnx.ValueInfoProto(name="w")] * 2)), "the input 'w' is listed twice"),
     "initializer twice": (lambda: broken(lambda g: g.initializer.append(g.initializer[0])), "the initializer 'w' is defined already"),
     "no name": (lambda: broken(lambda g: g.input.append(onnx.ValueInfoProto())), "an input has no name"),

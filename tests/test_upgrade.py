@@ -5,11 +5,11 @@ import onnx
 import pytest
 
 import graphir_onnx
-from graphir import Graph, Model, TensorType
+from graphir import Graph, Model, Tensor, TensorType
 from graphir.dims import symbol
 from graphir.nodes import Node, Operator
 from graphir.ops import OPS, OPSETS, lookup
-from graphir.passes.lower import forms, lower_opset, oldest_form
+from graphir.passes.lower import LowerError, forms, lower_opset, oldest_form
 from graphir.passes.upgrade import UpgradeError, types_of_old_form, upgrade
 from referees import run, run_reference
 
@@ -128,6 +128,16 @@ def test_scan_over_a_batch(lengths: list[int] | None, backward: int) -> None:
         np.testing.assert_array_equal(every[i, :n], want[i, :n])
 
 
+def test_what_was_empty_is_left_out() -> None:
+    proto = onnx.parser.parse_model("""<ir_version: 6, opset_import: ["": 11]> g (float[1,1,2,2] x) => (float[1,1,4,4] y)
+        <float[0] roi = {}, float[0] none = {}, int64[4] sizes = {1, 1, 4, 4}> { y = Resize (x, roi, none, sizes) }""")
+    model = upgrade(graphir_onnx.from_proto(proto))
+    assert [v and v.name for v in model.graph.nodes[0].inputs] == ["x", None, None, "sizes"]
+    assert list(model.graph.weights) == ["sizes"]
+    again = lower_opset(model, {"": 11}).graph.nodes[0]
+    assert [None if v is None else v.type.shape for v in again.inputs] == [(1, 1, 2, 2), (0,), (0,), (4,)]
+
+
 def test_updates_names_and_notes_survive() -> None:
     graph = Graph()
     x = graph.input("x", TensorType("float32", (symbol("n"), 4, 5)))
@@ -204,6 +214,45 @@ def test_forms_go_down_as_far_as_the_node_can_be_said() -> None:
     assert constant.attributes == {} and len(constant.inputs) == 2
     foreign = graph.append(Operator("own", "thing"), (x,), {}, [None])
     assert list(forms(foreign)) == [] and oldest_form(foreign) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ArgMax <axis=-1> (x)", {"axis": 2}),
+        ("ReduceMax (x, last)", {"axes": (2,)}),
+        ("Slice (x, zero, one, last)", {"starts": (0,), "ends": (1,), "axes": (2,)}),
+        ("Unsqueeze (x, last)", {"axes": (3,)}),
+        ("LogSoftmax <axis=-1> (x)", {"axis": 2}),
+        ("Constant <value_int=3> ()", {"value": Tensor.of(np.int64(3))}),
+        ("Constant of a sparse tensor", {"value": Tensor.of(np.array([0, 3, 0, 0], "float32"))}),
+        ("Dropout (x, ratio)", {"ratio": 0.25}),
+        ("LSTM <hidden_size=4> (x, w, r)", {"hidden_size": 4, "output_sequence": 1}),
+    ],
+)
+def test_how_lowered_nodes_are_said(text: str, said: dict) -> None:
+    if "sparse" in text:
+        node = onnx.helper.make_node("Constant", [], ["y"], sparse_value=_sparse())
+        proto = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [onnx.ValueInfoProto(name="y")]), ir_version=10)
+    else:
+        proto = onnx.parser.parse_model(f"""<ir_version: 10, opset_import: ["": 28]> g (float[2,3,4] x, float[1,16,4] w, float[1,16,4] r) => (y)
+            <int64[1] last = {{-1}}, int64[1] zero = {{0}}, int64[1] one = {{1}}, float ratio = {{0.25}}> {{ y = {text} }}""")
+    model = lower_opset(graphir_onnx.from_proto(proto), {"": 1 if "LSTM" in text else 9})
+    assert model.graph.nodes[0].attributes == said
+
+
+def _sparse() -> onnx.SparseTensorProto:
+    values = onnx.numpy_helper.from_array(np.array([3], "float32"), "values")
+    return onnx.helper.make_sparse_tensor(values, onnx.numpy_helper.from_array(np.array([1]), "indices"), [4])
+
+
+def test_a_loop_that_carries_nothing_is_new() -> None:
+    proto = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["": 28]> g (int64 n) => (int64[M] y) {
+        y = Loop (n, ) <body = b (int64 i, bool c) => (bool d, int64 z) { d = Identity (c) z = Identity (i) }>
+    }""")
+    lower_opset(graphir_onnx.from_proto(proto), {"": 11})
+    with pytest.raises(LowerError, match="Loop-25 cannot be said at opset 10: it carries no value"):
+        lower_opset(graphir_onnx.from_proto(proto), {"": 10})
 
 
 def test_opsets_that_do_not_exist_are_refused() -> None:

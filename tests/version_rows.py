@@ -43,7 +43,7 @@ class Row:
 class Old(Row):
     """A node in the form of `opset`. expected: what it makes, for what no referee runs; one_way: why it cannot be lowered again.
 
-    alone: one node takes its place, of its operator or of the one named in `becomes`.
+    alone: one node takes its place, of its operator or of the one named in `becomes`; anew: lowered again, it is said in other words.
     """
 
     expected: Callable[..., list[Any]] | None = None
@@ -51,6 +51,7 @@ class Old(Row):
     tolerance: float = 1e-5
     alone: bool = True
     becomes: str = ""
+    anew: bool = False
 
 
 @dataclass
@@ -59,10 +60,10 @@ class Lowered(Row):
 
 
 def old(name: str, opset: int, *inputs: Any, outputs: int = 1, constant: tuple[int, ...] = (), expected: Any = None, one_way: str = "",
-        tolerance: float = 1e-5, alone: bool = True, becomes: str = "", **attributes: Any) -> Old:  # fmt: skip
+        tolerance: float = 1e-5, alone: bool = True, becomes: str = "", anew: bool = False, **attributes: Any) -> Old:  # fmt: skip
     """A row of OLD; attributes by name."""
     made = (lambda *x: [np.asarray(expected(*x))]) if expected and outputs == 1 else expected
-    return Old(name, opset, inputs, attributes, outputs, constant, made, one_way, tolerance, alone, becomes)
+    return Old(name, opset, inputs, attributes, outputs, constant, made, one_way, tolerance, alone, becomes, anew)
 
 
 def new(name: str, opset: int, *inputs: Any, outputs: int = 1, constant: tuple[int, ...] = (), **attributes: Any) -> Lowered:
@@ -135,13 +136,14 @@ OLD: list[Old] = [
     old("Add", 6, array(2, 3, 4, 5), array(5), broadcast=1, expected=lambda a, b: a + b),
     old("Sub", 1, array(2, 3), array(2, 3), consumed_inputs=[0, 0], expected=lambda a, b: a - b),
     old("Mul", 6, array(2, 3), array(1, 1), broadcast=1, expected=lambda a, b: a * b),
-    old("Mul", 6, array(2, 3), array(), broadcast=1, axis=0, expected=lambda a, b: a * b),
-    old("Div", 6, array(2, 3, 4), positive(2, 3), broadcast=1, axis=-3, expected=lambda a, b: a / b[..., None], alone=False),
+    old("Mul", 6, array(2, 3), array(), broadcast=1, axis=0, expected=lambda a, b: a * b, anew=True),
+    old("Div", 6, array(2, 3, 4), positive(2, 3), broadcast=1, axis=-3, expected=lambda a, b: a / b[..., None], alone=False, anew=True),
     old("Pow", 1, positive(2, 3), array(2), broadcast=1, axis=0, expected=lambda a, b: a ** b[:, None], alone=False),
     old("Greater", 1, array(2, 3), array(2), broadcast=1, axis=0, expected=lambda a, b: a > b[:, None], alone=False),
-    old("Less", 1, array(2, 3), array(3), broadcast=1, axis=1, expected=lambda a, b: a < b),
+    old("Less", 1, array(2, 3), array(3), broadcast=1, axis=1, expected=lambda a, b: a < b, anew=True),
     old("And", 1, BOOLS, OTHER_BOOLS, broadcast=1, axis=0, expected=lambda a, b: a & b[:, None], alone=False),
-    old("Or", 1, BOOLS, BOOLS, expected=lambda a, b: a | b),
+    old("Or", 1, BOOLS, OTHER_BOOLS, broadcast=1, axis=0, expected=lambda a, b: a | b[:, None], alone=False),
+    old("Sub", 6, array(2, 3), array(2), broadcast=1, axis=0, expected=lambda a, b: a - b[:, None], alone=False),
     old("Xor", 1, BOOLS, OTHER_BOOLS, broadcast=1, axis=0, expected=lambda a, b: a ^ b[:, None], alone=False),
     old("Equal", 1, INTS, OTHER_INTS, broadcast=1, axis=0, expected=lambda a, b: a == b[:, None], alone=False),
     old("Max", 6, array(2, 3), array(2, 3), array(2, 3), expected=lambda a, b, c: np.maximum(np.maximum(a, b), c)),
@@ -177,11 +179,11 @@ OLD: list[Old] = [
     old("Dropout", 10, array(2, 3), ratio=0.25),
     # matrices and reductions
     old("Softmax", 1, array(2, 3, 4), expected=lambda x: softmax(x, 1), alone=False),
-    old("Softmax", 11, array(2, 3, 4), axis=0, alone=False),
+    old("Softmax", 11, array(2, 3, 4), axis=0, alone=False, anew=True),
     old("Softmax", 1, array(2, 3, 4), axis=2, expected=lambda x: softmax(x, 2)),
     old("Softmax", 1, array(2, 3, 1, 1), expected=lambda x: softmax(x, 1)),
     old("Softmax", 12, array(2, 3)),
-    old("LogSoftmax", 11, array(2, 3, 4), axis=-2, alone=False),
+    old("LogSoftmax", 11, array(2, 3, 4), axis=-2, alone=False, anew=True),
     old("Hardmax", 11, array(2, 3, 4), axis=1, alone=False),
     old("Gemm", 6, array(2, 3), array(3, 4), array(4), broadcast=1, expected=lambda a, b, c: a @ b + c),
     old("Gemm", 1, array(2, 3), array(4, 3), array(2, 4), transB=1, beta=0.5, expected=lambda a, b, c: a @ b.T + c / 2),
@@ -197,6 +199,8 @@ OLD: list[Old] = [
     old("TopK", 10, array(3, 5), ints(2), constant=(1,), outputs=2),
     old("DFT", 17, array(1, 8, 3, 1), tolerance=1e-4),
     old("DFT", 17, array(1, 8, 3, 1), axis=2, onesided=1, tolerance=1e-4),
+    old("ReduceLogSumExp", 18, array(2, 3, low=1, high=9, dtype="int64"), ints(1), constant=(1,), alone=False,
+        expected=lambda x: np.log(np.exp(x.astype(float)).sum(1, keepdims=True)).astype(x.dtype)),
     # shapes
     old("Squeeze", 1, array(1, 3, 1), axes=[0]),
     old("Squeeze", 11, array(1, 3, 1), axes=[-1]),
@@ -209,10 +213,10 @@ OLD: list[Old] = [
     old("Flatten", 1, array(2, 3, 4)),
     old("Flatten", 9, array(2, 3, 4), axis=2),
     old("Transpose", 1, array(2, 3, 4), perm=[2, 0, 1]),
-    old("Concat", 1, array(2, 3), array(2, 1), expected=lambda a, b: np.concatenate([a, b], 1)),
+    old("Concat", 1, array(2, 3), array(2, 1), expected=lambda a, b: np.concatenate([a, b], 1), anew=True),
     old("Concat", 4, array(2, 3), array(1, 3), axis=0),
-    old("Split", 1, array(4, 3), split=[1, 3], outputs=2, expected=lambda x: [x[:1], x[1:]]),
-    old("Split", 1, array(2, 4), floats(1, 3), axis=1, constant=(1,), outputs=2, expected=lambda x: [x[:, :1], x[:, 1:]]),
+    old("Split", 1, array(4, 3), split=[1, 3], outputs=2, expected=lambda x: [x[:1], x[1:]], anew=True),
+    old("Split", 1, array(2, 4), floats(1, 3), axis=1, constant=(1,), outputs=2, expected=lambda x: [x[:, :1], x[:, 1:]], anew=True),
     old("Split", 1, array(4, 3), floats(1, 3), outputs=2, expected=lambda x, s: [x[:1], x[1:]], one_way="split is computed", alone=False),
     old("Split", 2, array(4, 6), axis=1, outputs=3),
     old("Split", 11, array(4, 6), axis=-1, split=[1, 5], outputs=2),
@@ -239,12 +243,12 @@ OLD: list[Old] = [
     old("Range", 11, np.float32(0), np.float32(3), np.float32(0.5)),
     # layers
     old("BatchNormalization", 1, array(2, 3, 4, 4), *PARAMETERS, is_test=1, consumed_inputs=[0, 0, 0, 1, 1], expected=batch_norm),
-    old("BatchNormalization", 6, array(2, 3, 4), *WIDE_PARAMETERS, is_test=1, spatial=0, expected=batch_norm, alone=False),
-    old("BatchNormalization", 7, array(2, 3, 4), *WIDE_PARAMETERS, spatial=0, expected=batch_norm, alone=False),
+    old("BatchNormalization", 6, array(2, 3, 4), *WIDE_PARAMETERS, is_test=1, spatial=0, expected=batch_norm, alone=False, anew=True),
+    old("BatchNormalization", 7, array(2, 3, 4), *WIDE_PARAMETERS, spatial=0, expected=batch_norm, alone=False, anew=True),
     old("BatchNormalization", 9, array(2, 3, 4), *PARAMETERS),
     old("BatchNormalization", 6, array(2, 3, 4), *PARAMETERS, expected=lambda *x: batch_norm_training(*x)[0]),
     old("BatchNormalization", 9, array(2, 3, 4), *PARAMETERS, outputs=5, expected=batch_norm_training, one_way="", alone=False),
-    old("GroupNormalization", 18, array(2, 4, 3), array(2), array(2), num_groups=2, alone=False),
+    old("GroupNormalization", 18, array(2, 4, 3), array(2), array(2), num_groups=2, alone=False, anew=True),
     old("InstanceNormalization", 1, array(2, 3, 4, 4), array(3), array(3), consumed_inputs=[0, 0, 0],
         expected=lambda x, s, b: (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), keepdims=True) + 1e-5) * s[:, None, None] + b[:, None, None]),
     old("LpPool", 1, IMAGE, kernel_shape=[2, 2], p=2.0, expected=lambda x: np.sqrt(sum(x[:, :, i : 3 + i, j : 3 + j] ** 2 for i in (0, 1) for j in (0, 1)))),
@@ -272,7 +276,7 @@ OLD: list[Old] = [
     old("Upsample", 9, IMAGE, floats(1, 1, 2, 2), one_way="scales is computed", becomes="Resize"),
     old("Resize", 10, IMAGE, floats(1, 1, 1.5, 2), constant=(1,)),
     old("Resize", 10, IMAGE, floats(1, 1, 0.6, 0.6), constant=(1,)),
-    old("Resize", 10, IMAGE, floats(1, 1, 0.6, 2), constant=(1,), alone=False),
+    old("Resize", 10, IMAGE, floats(1, 1, 0.6, 2), constant=(1,), alone=False, anew=True),
     old("Resize", 10, IMAGE, floats(1, 1, 0.6, 2), one_way="scales is computed", alone=False),
     old("Resize", 10, IMAGE, floats(1, 1, 2, 2), constant=(1,), mode="linear"),
     old("Resize", 11, IMAGE, EMPTY, floats(1, 1, 2, 0.6), constant=(1, 2), mode="linear"),
@@ -293,9 +297,11 @@ LOWERED: list[Lowered] = [
     new("Add", 6, array(2, 3, 4), array(1, 3, 1)),
     new("Add", 6, array(4), array(2, 3, 4)),
     new("Mul", 6, array(3, 1), array(2, 3, 4)),
+    new("Greater", 6, array(2, 3, 4), array(3, 1)),
     new("PRelu", 6, array(2, 3, 4, 4), array(3, 1, 1)),
     new("Softmax", 11, array(2, 3, 4), axis=1),
     new("LogSoftmax", 8, array(2, 3, 4), axis=-3),
+    new("Hardmax", 11, array(2, 3, 4), axis=1),
     new("Hardmax", 11, array(2, 3, 4), axis=-1),
     new("Gemm", 9, array(2, 3), array(3, 4)),
     new("Gemm", 6, array(2, 3), array(3, 4), array(1, 4)),
@@ -317,11 +323,16 @@ LOWERED: list[Lowered] = [
     new("Constant", 1, value_floats=[3.0, 4.0]),
     new("ScatterElements", 9, array(3, 3), np.array([[1, 0, 2]]), array(1, 3), axis=0),
     new("LSTM", 13, array(2, 3, 4), array(1, 20, 4), array(1, 20, 5), None, None, array(2, 1, 5), outputs=3, hidden_size=5, layout=1),
+    new("GRU", 13, array(2, 3, 4), array(1, 15, 4), array(1, 15, 5), outputs=2, hidden_size=5, layout=1),
     new("RNN", 9, array(2, 3, 4), array(1, 5, 4), array(1, 5, 5), outputs=2, hidden_size=5, layout=1),
     new("GroupNormalization", 18, array(2, 4, 3), array(4), array(4), num_groups=2),
     new("GroupNormalization", 13, array(2, 4, 3, 2), array(4), array(4), num_groups=2, epsilon=0.1),
     new("QuantizeLinear", 19, array(2, 3), np.float32(0.1), output_dtype=TensorProto.INT8),
     new("QuantizeLinear", 19, array(2, 3), np.float32(0.1), output_dtype=TensorProto.UINT8),
+    new("QuantizeLinear", 22, array(2, 3), np.float32(0.1), precision=TensorProto.FLOAT),
+    new("DequantizeLinear", 22, array(2, 3, dtype="int8"), np.float32(0.1), output_dtype=TensorProto.FLOAT),
+    new("Reshape", 13, array(2, 3), ints(3, -1), constant=(1,), allowzero=1),
+    new("Slice", 9, array(4, 6), ints(1), ints(6), ints(-1), constant=(1, 2, 3)),
     new("MaxPool", 8, IMAGE, kernel_shape=[2, 2], dilations=[1, 1], ceil_mode=0),
     new("Resize", 13, IMAGE, None, floats(2, 0.5), axes=[2, 3], mode="linear", constant=(2,)),
     new("Resize", 13, IMAGE, None, None, ints(6, 3), axes=[2, 3], mode="linear", constant=(3,)),
@@ -341,7 +352,14 @@ def refusals() -> list[tuple[Lowered, str]]:
     """New nodes that an older opset cannot say, and what the error says."""
     return [
         (new("Add", 6, array(2, 1), array(1, 3)), "broadcasts only the second"),
-        (new("Sum", 7, array(2, 3), array(3)), "may differ in shape"),
+        *((new(name, 7, array(2, 3), array(3)), "may differ in shape") for name in ("Sum", "Max", "Min", "Mean")),
+        *((new(name, 6, array(3), array(2, 3)), "broadcasts only the second") for name in ("Sub", "Div", "Pow", "Greater", "Less")),
+        *((new(name, 6, array(2, 1, dtype="bool"), array(1, 3, dtype="bool")), "broadcasts only the second") for name in ("And", "Or", "Xor", "Equal")),
+        (new("PRelu", 6, array(2, 3, 4), array(3, 4)), "one number, or one a channel"),
+        (new("Gemm", 6, array(2, 3), array(3, 4), array(2, 1)), "a matrix, a row or a number"),
+        (new("QuantizeLinear", 12, array(2, 3), floats(1, 2), np.zeros(2, np.uint8), axis=0), "a scale for each slice"),
+        (new("DequantizeLinear", 12, array(2, 3, dtype="uint8"), floats(1, 2), axis=0), "a scale for each slice"),
+        (new("ScatterElements", 16, array(3), ints(1), array(1), reduction="min"), "the reduction min is new"),
         (new("Mod", 13, array(2, 3), array(2, 3)), "fmod=0"),
         (new("Dropout", 11, array(2, 3), np.float32(0.5), np.bool_(True), constant=(1, 2)), "training_mode"),
         (new("Clip", 9, array(2, 3), np.float32(0)), "min is computed in the graph"),

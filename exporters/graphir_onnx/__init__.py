@@ -105,7 +105,7 @@ def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, e
         write_atomically(path, lambda file: (file.write(data), layout.write(folder)))
         return
     data = _serialized(_to_proto(model, opset, ir_version, _embed_all if external_data is False else entries_of))
-    write_atomically(path, lambda file: (file.write(data), write_where_it_was(outside.items(), folder)))
+    write_atomically(path, lambda file: (file.write(data), write_where_it_was(outside.items(), folder, path.name)))
 
 
 def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any) -> ModelProto:

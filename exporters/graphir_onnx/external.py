@@ -229,7 +229,9 @@ class Layout:
             at = end
 
     def write(self, folder: Folder) -> None:
-        """Write the file."""
+        """Write the file, if it holds anything."""
+        if not self._tensors:
+            return
         path = folder.destination(Entries((self.name,), 0, 0, None))
         write_atomically(path, lambda file: file.writelines(self.chunks()))
 
@@ -239,10 +241,10 @@ def fits_outside(tensor: Tensor) -> bool:
     return tensor.dtype != STRING and tensor.nbytes >= SMALL
 
 
-def write_where_it_was(tensors: Iterable[tuple[str, Tensor]], folder: Folder) -> None:
+def write_where_it_was(tensors: Iterable[tuple[str, Tensor]], folder: Folder, model: str) -> None:
     """Write the files that named tensors with external data came from, under the same names in this folder, each tensor at its place.
 
-    A file that has the data already is left alone, and one that holds other data is not overwritten. Raises FormatError.
+    model: the name of the file that the model goes to. A file that has the data already is left alone, and one that holds other data is not overwritten. Raises FormatError.
     """
     files: dict[str, list[tuple[Entries, Tensor]]] = {}
     for name, tensor in tensors:
@@ -252,6 +254,8 @@ def write_where_it_was(tensors: Iterable[tuple[str, Tensor]], folder: Folder) ->
                 folder.find(entries, size)
                 continue
             e = check_entries(entries, size)
+            if e.location == model:
+                raise FormatError("its data lies in the model's own file; save under another name, or with external_data=False")
             path = folder.destination(e)
             if path.exists():
                 _check_same(e, tensor, path)

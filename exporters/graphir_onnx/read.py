@@ -158,13 +158,13 @@ class Reader:
             graph.claim(name)
             weight.declared = declared.get(name)
             self._enter(scope, weight, "initializer")
+        if len(inputs) < len(proto.input):
+            name = next(n for n, count in Counter(v.name for v in proto.input).items() if count > 1)
+            raise FormatError(f"the input {quoted(name)} is listed twice; expected names of their own")
         for v in proto.input:
             type_ = self.types.decode(v.type) if v.HasField("type") else None
-            weight = graph.weights.get(v.name)
-            if weight is not None:
-                if weight in graph.inputs:
-                    raise FormatError(f"the input {quoted(v.name)} is listed twice")
-                graph.inputs.append(weight)
+            if v.name in graph.weights:
+                graph.inputs.append(graph.weights[v.name])
             else:
                 self._enter(scope, graph.input(v.name, type_), "input")
             graph.inputs[-1].declared = type_

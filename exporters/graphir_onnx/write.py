@@ -5,6 +5,7 @@ from typing import Any
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TrainingInfoProto
 
+import graphir
 from graphir.ir import Graph, Node
 from graphir.model import Function, Model
 from graphir.ops import lookup
@@ -42,7 +43,8 @@ class Writer:
 
     def model(self, model: Model, opsets: Mapping[str, int], ir_version: int | None) -> ModelProto:
         """The whole model."""
-        carried = dict(model.carried or {})
+        built = {"producer_name": "graphir", "producer_version": graphir.__version__}
+        carried = dict(built if model.carried is None else model.carried)
         if ir_version is not None:
             carried["ir_version"] = ir_version
         proto = ModelProto()

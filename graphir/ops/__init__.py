@@ -35,9 +35,8 @@ def collect(modules: list[ModuleType]) -> dict[tuple[str, str], Op]:
     found: dict[tuple[str, str], Op] = {}
     for module in modules:
         for x in vars(module).values():
-            if isinstance(x, Op) and x.module == module.__name__:
-                if found.setdefault((x.domain, x.name), x) is not x:
-                    raise ValueError(f"{x.name} is declared twice, in {found[x.domain, x.name].module} and in {module.__name__}")
+            if isinstance(x, Op) and x.module == module.__name__ and found.setdefault((x.domain, x.name), x) is not x:
+                raise ValueError(f"{x.name} is declared twice, in {found[x.domain, x.name].module} and in {module.__name__}")
     return found
 
 

@@ -72,7 +72,7 @@ def fits(shape: Shape, onto: Shape) -> bool:
 
 def differ(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
     """Whether two shapes are surely not the same."""
-    return len(a) != len(b) or any(x != y and x.__class__ is int and y.__class__ is int for x, y in zip(a, b))
+    return a != b and (len(a) != len(b) or any(x != y and x.__class__ is int and y.__class__ is int for x, y in zip(a, b)))
 
 
 def expect_shape(x: Value | None, shape: Shape, name: str) -> None:

@@ -1,6 +1,6 @@
 """Convolution and pooling: operators that slide a window over the spatial axes of (N, C, D1, ...)."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..dims import Dim, Shape, ceil_div, max_, min_
@@ -8,7 +8,7 @@ from ..types import TensorType
 from ._op import MayOmit, Op, RuleError, T, op
 from ._types import FLOAT, differ, dtypes, expect_shape
 
-Ints = Sequence[int] | None
+Ints = tuple[int, ...] | None
 Size = Any  # a Dim in a type rule, an int in a kernel
 
 
@@ -32,9 +32,10 @@ class Window(NamedTuple):
         return (self.taps - 1) * self.dilation + 1
 
 
+@lru_cache(1024)  # layers repeat each other's geometry
 def windows(
-    sizes: Sequence[Dim], kernel: Sequence[Dim], strides: Ints, dilations: Ints, pads: Ints, auto_pad: str, ceil_mode: int = 0
-) -> list[Window]:
+    sizes: Shape, kernel: Shape, strides: Ints, dilations: Ints, pads: Ints, auto_pad: str, ceil_mode: int = 0
+) -> tuple[Window, ...]:
     """The windows of a convolution or a pool over axes of these sizes. Raises RuleError where one does not fit."""
     rank = len(sizes)
     strides, dilations, pads = _each(strides, rank, 1, "strides"), _each(dilations, rank, 1, "dilations"), _each(pads, 2 * rank, 0, "pads")
@@ -56,12 +57,13 @@ def windows(
             if isinstance(out, int) and out < 1 and (size != 0 or out < 0):
                 raise RuleError(f"a window that spans {reach} does not fit an axis of {size} padded by {begin} and {end}")
         found.append(Window(size, taps, stride, dilation, begin, end, out))
-    return found
+    return tuple(found)
 
 
+@lru_cache(1024)
 def transposed_windows(
-    sizes: Sequence[Dim], kernel: Sequence[Dim], strides: Ints, dilations: Ints, pads: Ints, auto_pad: str, output_padding: Ints, output_shape: Ints
-) -> list[Window]:  # fmt: skip
+    sizes: Shape, kernel: Shape, strides: Ints, dilations: Ints, pads: Ints, auto_pad: str, output_padding: Ints, output_shape: Ints
+) -> tuple[Window, ...]:  # fmt: skip
     """The windows of a transposed convolution over axes of these sizes. Raises RuleError where one does not fit."""
     rank = len(sizes)
     strides, dilations, pads = _each(strides, rank, 1, "strides"), _each(dilations, rank, 1, "dilations"), _each(pads, 2 * rank, 0, "pads")
@@ -80,10 +82,10 @@ def transposed_windows(
         if isinstance(out, int) and out < 0:
             raise RuleError(f"an axis of {size} grows to {full} and is cut by {begin} and {end}: less than nothing is left")
         found.append(Window(size, taps, stride, dilation, begin, end, out))
-    return found
+    return tuple(found)
 
 
-def _each(given: Ints, count: int, default: int, name: str) -> Sequence[int]:
+def _each(given: Ints, count: int, default: int, name: str) -> tuple[int, ...]:
     """An attribute that has so many numbers, none below its default."""
     if not given:
         return (default,) * count
@@ -98,7 +100,7 @@ def _shares(total: Dim, auto_pad: str) -> tuple[Dim, Dim]:
     return (small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small)
 
 
-def _filters(x: Any, w: Any, b: Any, kernel_shape: Ints, group: int, transposed: bool = False) -> tuple[Dim, Sequence[Dim]]:
+def _filters(x: Any, w: Any, b: Any, kernel_shape: Ints, group: int, transposed: bool = False) -> tuple[Dim, Shape]:
     """The number of channels that a convolution makes, and its kernel's sizes. Raises RuleError where its inputs do not fit each other."""
     if x.rank < 3 or w.rank != x.rank:
         raise RuleError(f"x has rank {x.rank} and w {w.rank}; expected one rank, 3 or more")
@@ -138,7 +140,7 @@ def conv_transpose(
     return TensorType(x.dtype, (x.shape[0], m, *(w.out for w in found)))
 
 
-def _pooled(x: Any, kernel_shape: Sequence[int], *how: Any) -> Shape:
+def _pooled(x: Any, kernel_shape: Shape, *how: Any) -> Shape:
     """The shape of x after a pool. how: what `windows` takes after the kernel."""
     if x.rank < 3 or len(kernel_shape) != x.rank - 2 or min(kernel_shape) < 1:
         raise RuleError(

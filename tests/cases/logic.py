@@ -29,7 +29,9 @@ def shifts(direction: str) -> list[Case]:
     for bits in (8, 16, 32, 64):
         amounts = np.array([0, 1, bits // 2, bits - 1, bits, 100])
         rows.append(case(np.array([1, 200, 77, 255, 3, 9], f"uint{bits}"), amounts.astype(f"uint{bits}"), direction=direction))
-        rows.append(case(np.array([1, -100, 77, -1, -3, 9], f"int{bits}"), amounts.astype(f"int{bits}"), direction=direction))
+        rows.append(
+            case(np.array([1, -100, 77, -1, -(2 ** (bits - 1)), 9], f"int{bits}"), amounts.astype(f"int{bits}"), direction=direction)
+        )
         rows.append(case(np.array([5, -5], f"int{bits}"), np.array(-1, f"int{bits}"), direction=direction))
     return [*rows, case(array(2, 3, low=0, high=9, dtype="uint8"), array(3, low=0, high=3, dtype="uint8"), direction=direction)]
 

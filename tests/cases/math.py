@@ -44,6 +44,7 @@ CASES = {
             None,
             array(5, low=-9, high=9, dtype="int8"),
         ),
+        case(array(3, 4, low=0, high=255, dtype="uint8"), array(4, 5, dtype="int8"), np.array([[1], [2], [3]], "uint8")),
         case(array(4, dtype="int8"), array(4, dtype="int8")),
     ],
     "Gemm": [
@@ -52,7 +53,7 @@ CASES = {
         case(array(3, 4), array(5, 4), array(3, 1), transB=1, beta=0.5),
         case(array(4, 3), array(5, 4), array(3, 5), transA=1, transB=1, alpha=2.0, beta=3.0),
         case(array(3, 4), array(4, 5), array()),
-        case(array(3, 4), array(4, 5), array(1), beta=0.0),
+        case(array(3, 4), array(4, 5), np.full(5, np.nan, "float32"), beta=0.0),
         case(array(3, 4), array(4, 5), array(1, 5)),
         case(array(0, 4), array(4, 5), array(5)),
         case(array(3, 0), array(0, 5), array(5)),

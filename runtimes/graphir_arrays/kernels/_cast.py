@@ -9,7 +9,7 @@ from graphir.dtypes import BOOL, FLOAT32, FLOAT64, INT64, INTEGERS, NAMES, STRIN
 
 from ..kernel import Bound, Site
 
-E8M0, UINT64 = as_dtype("float8_e8m0fnu"), as_dtype("uint64")
+E8M0, INT8, UINT64 = (as_dtype(n) for n in ("float8_e8m0fnu", "int8", "uint64"))
 NATIVE = frozenset(d for d in NAMES if d.isbuiltin == 1 and d != STRING)  # those that NumPy has itself
 FLOAT8 = frozenset(as_dtype(n) for n in ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"))
 
@@ -40,13 +40,11 @@ def _change(xp: Any, source: Any, target: Any, saturate: int, round_mode: str) -
         between = FLOAT64 if target not in INTEGERS else UINT64 if target == UINT64 else INT64
         parse = _whole if target in INTEGERS else float
         return _then(lambda x: _parsed(xp, x, parse, between), between, target, xp, saturate, round_mode)
-    if target == STRING:
-        if source not in NATIVE:
-            return _then(lambda x: x.astype(FLOAT32), FLOAT32, target, xp, saturate, round_mode)
-        return lambda x: xp.asarray(x).astype(str).astype(object)
-    if source not in NATIVE and (target not in NATIVE and target != E8M0):
-        between = as_dtype("int8") if source in INTEGERS and target in INTEGERS else FLOAT32
+    if source not in NATIVE and target not in NATIVE and target != E8M0:
+        between = INT8 if source in INTEGERS and (target in INTEGERS or target == STRING) else FLOAT32
         return _then(lambda x: x.astype(between), between, target, xp, saturate, round_mode)
+    if target == STRING:
+        return lambda x: xp.asarray(x).astype(str).astype(object)
     if target == E8M0:
         return lambda x: _powers_of_two(xp, x if x.dtype == FLOAT64 else x.astype(FLOAT32), saturate, round_mode)
     if target in FLOAT8 and saturate and source != BOOL:

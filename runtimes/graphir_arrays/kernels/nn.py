@@ -6,7 +6,7 @@ the map for each tap of the kernel. Both see what the window of a place covers t
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from graphir.ops.nn import Window, transposed_windows, windows
@@ -61,11 +61,11 @@ def convolution(xp: Any, x: Any, w: Any, attributes: dict[str, Any], constant: A
     return run
 
 
-def _windows(x: Any, kernel: Sequence[int], a: dict[str, Any]) -> list[Window]:
+def _windows(x: Any, kernel: tuple[int, ...], a: dict[str, Any]) -> tuple[Window, ...]:
     return windows(x.shape[2:], kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], a.get("ceil_mode", 0))
 
 
-def _blocks(slides: list[Window], shape: tuple[int, ...], depth: int) -> list[tuple[slice, slice, slice]]:
+def _blocks(slides: tuple[Window, ...], shape: tuple[int, ...], depth: int) -> list[tuple[slice, slice, slice]]:
     """Cuts the work: for each block its images, its places along the first spatial axis, and these places in the flat map."""
     row = math.prod(shape[3:])
     images, places = shape[0], shape[2]
@@ -79,7 +79,7 @@ def _blocks(slides: list[Window], shape: tuple[int, ...], depth: int) -> list[tu
     ]
 
 
-def _padded(xp: Any, x: Any, slides: list[Window]) -> Any:
+def _padded(xp: Any, x: Any, slides: tuple[Window, ...]) -> Any:
     """x with zeros around it, as far as windows reach; x itself where they stay inside."""
     needed = [(s.out - 1) * s.stride + s.reach for s in slides]
     if all(s.begin == 0 and n <= s.size for s, n in zip(slides, needed)):
@@ -90,7 +90,7 @@ def _padded(xp: Any, x: Any, slides: list[Window]) -> Any:
     return y
 
 
-def _columns(xp: Any, x: Any, slides: list[Window], group: int) -> Any:
+def _columns(xp: Any, x: Any, slides: tuple[Window, ...], group: int) -> Any:
     """All windows of a padded x: a view (N, group, C/group, taps..., places...)."""
     n, c = x.strides[:2]
     taps = [(s.taps, step * s.dilation) for s, step in zip(slides, x.strides[2:])]
