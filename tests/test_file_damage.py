@@ -87,6 +87,7 @@ HOSTILE = [
     (header(a={"dtype": "U8", "shape": [4], "data_offsets": [1, 5]}) + b"xxxxx", "'a': its data begins 1 bytes behind the end of the header"),
     (header(a={"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}, b={"dtype": "U8", "shape": [4], "data_offsets": [2, 6]}) + b"xxxxxx", "'b': its data begins 2 bytes before the end of 'a'"),
     (header(a={"dtype": "U8", "shape": [1], "data_offsets": [0, 10**30]}) + b"x", "does not fit 64 bits"),
+    (struct.pack("<Q", 5006) + b'{"a":' + b"9" * 5000 + b"}", "does not fit 64 bits"),
     (header(__metadata__={"a": 1}), "__metadata__"),
     (header(__metadata__=["graphir.version"]), "__metadata__"),
     (header(__metadata__={"graphir.version": "1"}), "holds tensors, but no model"),
@@ -196,8 +197,8 @@ def test_hostile_messages(change, complaint):
         ("bool[2]", np.array([1, 0], bool), None),
         ("bool[2]", np.array([1, 2], np.uint8), "a byte holds 2"),
         ("int4[3]", np.array([1, 2], np.uint8), None),
-        ("int4[5]", np.array([1, 2], np.uint8), "2 bytes of data; expected 3"),
-        ("complex128[1]", np.zeros(15, np.uint8), "15 bytes of data; expected 16"),
+        ("int4[5]", np.array([1, 2], np.uint8), "the header has it as U8 of shape [2], but the message as int4[5]"),
+        ("complex128[1]", np.zeros(15, np.uint8), "the header has it as U8 of shape [15], but the message as complex128[1]"),
         ("float32[0, 4611686018427387904]", np.zeros((0, 2**62), np.uint8), "no array can be"),
         ("string[2]", np.frombuffer(b'["a","b"]', np.uint8), None),
         ("string[3]", np.frombuffer(b'["a","b"]', np.uint8), "no list of 3 texts"),
@@ -209,19 +210,25 @@ def test_hostile_messages(change, complaint):
     ],
 )
 def test_hostile_data(type_, stored, complaint):
-    """Noticed when the tensor is read."""
+    """Noticed when the file is loaded, where the sizes do not fit; else when it is verified, or when the tensor is read."""
     code = {"bool": "BOOL", "float32": "F32"}.get(type_.split("[")[0], "U8")
     tree = {
         "version": 1,
         "graph": {"nodes": [{"op": "X", "domain": "x", "inputs": [], "outputs": [], "attributes": {"a": {"tensor": "t", "type": type_}}}]},
     }
     tree |= {"sha256": {"t": hashlib.sha256(stored.tobytes()).hexdigest()}}
-    model = loads(signed(tree, t=Stored(code, list(stored.shape), stored.nbytes, 1, lambda: [stored.tobytes()])), verify=True)
+    written = signed(tree, t=Stored(code, list(stored.shape), stored.nbytes, 1, lambda: [stored.tobytes()]))
     if complaint is None:
-        assert data_of(model.graph).size
-    else:
+        assert data_of(loads(written, verify=True).graph).size
+        return
+    if "header" not in complaint:
+        model = loads(written)
         with pytest.raises(FormatError, match="the data: tensor 't': ") as e:
             data_of(model.graph)
+        assert complaint in str(e.value)
+    if "array" not in complaint:
+        with pytest.raises(FormatError, match=r"the data: .*tensor 't': ") as e:
+            loads(written, verify=True)
         assert complaint in str(e.value)
 
 

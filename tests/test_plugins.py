@@ -283,8 +283,11 @@ def test_links_are_followed(tmp_path):
 
 
 def test_devices_and_pipes_are_written_to(tmp_path):
-    plugins.write_atomically(os.devnull, text("gone"))
-    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+    controller, terminal = os.openpty()  # a device that a mistake here cannot break for anybody else
+    plugins.write_atomically(os.ttyname(terminal), text("shown"))
+    assert stat.S_ISCHR(Path(os.ttyname(terminal)).stat().st_mode) and os.read(controller, 5) == b"shown"
+    os.close(controller)
+    os.close(terminal)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     found = io.StringIO()

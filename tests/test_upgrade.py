@@ -103,6 +103,34 @@ def test_an_unknown_rank_that_must_be_known_is_an_error() -> None:
         upgrade(model)
 
 
+@pytest.mark.parametrize(
+    ("opset", "text"),
+    [
+        (6, "Add <broadcast=1, axis=0> (x)"),
+        (6, 'Add <broadcast=1, axis="one"> (x, x)'),
+        (1, "Cast (x)"),
+        (1, 'Cast <to="NOTHING"> (x)'),
+        (6, "Clip <min=[1.0]> (x)"),
+        (1, "Tile (x)"),
+        (9, "TopK (x)"),
+        (9, "Slice <starts=1.5, ends=[2]> (x)"),
+        (12, 'ReduceSum <axes="all"> (x)'),
+        (7, "Upsample <scales=1.0> (x)"),
+        (1, "Upsample (x)"),
+        (8, "Scan (x)"),
+        (8, "Scan <num_scan_inputs=1, body=3> (x, x, x)"),
+        (20, "GroupNormalization <num_groups=0> (x, x, x)"),
+        (1, "LpPool <p=1.5> (x)"),
+        (8, "BatchNormalization <spatial=0> (x)"),
+    ],
+)
+def test_nodes_that_the_standard_does_not_allow_are_named(opset: int, text: str) -> None:
+    proto = onnx.parser.parse_model(f"""<ir_version: 10, opset_import: ["": {opset}]> g (float[2,4] x) => (y) {{ y = {text} }}""")
+    model = graphir_onnx.from_proto(proto)
+    with pytest.raises(UpgradeError, match=r"node 'y': .* cannot be raised to"):
+        upgrade(model)
+
+
 SCAN = """<ir_version: 4, opset_import: ["": 8]> g (%sfloat[2,3] h, float[2,4,3] x) => (float[2,3] last, float[2,4,3] all) {
     last, all = Scan <num_scan_inputs=1, directions=[%d], body = b (float[3] s, float[3] e) => (float[3] t, float[3] o) {
         t = Add (s, e)  o = Identity (t)

@@ -76,7 +76,7 @@ def encode_type(type_: Type, proto: TypeProto | None = None) -> TypeProto:
 
 
 def decode_shape(proto: Any) -> Shape:
-    """The dims in a TensorShapeProto. A negative size, and an empty name, count as unknown."""
+    """The dims in a TensorShapeProto. A negative size, an empty name and the name "?" (all of Paddle's dims) count as unknown."""
     dims: list[Dim] = []
     for d in proto.dim:
         kind = d.WhichOneof("value")
@@ -84,7 +84,7 @@ def decode_shape(proto: Any) -> Shape:
             dims.append(d.dim_value if d.dim_value >= 0 else unknown())
         else:
             name = d.dim_param
-            dims.append(as_dim(name) if name and name.__class__ is str else unknown())
+            dims.append(as_dim(name) if name.__class__ is str and name not in ("", "?") else unknown())
     return tuple(dims)
 
 

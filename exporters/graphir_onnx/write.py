@@ -43,7 +43,7 @@ class Writer:
 
     def model(self, model: Model, opsets: Mapping[str, int], ir_version: int | None) -> ModelProto:
         """The whole model."""
-        built = {"producer_name": "graphir", "producer_version": graphir.__version__}
+        built: dict[str, Any] = {"producer_name": "graphir", "producer_version": graphir.__version__}
         carried = dict(built if model.carried is None else model.carried)
         if ir_version is not None:
             carried["ir_version"] = ir_version

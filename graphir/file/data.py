@@ -37,8 +37,8 @@ def code_of(dtype: np.dtype) -> str:
 
 
 def stored_shape(dtype: np.dtype, shape: Sequence[int], size: int) -> list[int]:
-    """The shape under which a tensor is stored in `size` bytes."""
-    return list(shape) if dtype in _CODE else [size]
+    """The shape under which a tensor is stored. size: the bytes of its data, which only strings leave open."""
+    return list(shape) if dtype in _CODE else [size if dtype == STRING else nbytes(dtype, math.prod(shape))]
 
 
 def alignment(dtype: np.dtype) -> int:

@@ -1,5 +1,6 @@
 """How an operator is declared: `@op` makes of a function with a typed signature an Op that adds nodes when it is called."""
 
+import itertools
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -123,8 +124,12 @@ class Op(Operator, Generic[P, R]):
     def _infer_by_trial(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
         """No rule sees an unknown rank: try ranks 0 to 5 in its place and keep what does not hang on it."""
         found: list[list[Type | None]] = []
-        for rank in range(6):
-            stand_ins = [_with_rank(v, rank) for v in inputs]
+        open_ = [i for i, v in enumerate(inputs) if v is not None and v.type.__class__ is TensorType and v.type.shape is None]
+        apart = len(open_) <= 2  # of more than two, ranks are tried that are all the same
+        for ranks in itertools.product(range(6), repeat=len(open_)) if apart else zip(*[range(6)] * len(open_)):
+            stand_ins = list(inputs)
+            for i, rank in zip(open_, ranks):
+                stand_ins[i] = Value("", TensorType(stand_ins[i].dtype, [unknown() for _ in range(rank)]))  # pyright: ignore[reportOptionalMemberAccess]
             try:
                 found.append(self._infer(stand_ins, attributes, outputs))
             except (RuleError, UnknownRank, IndexError):
@@ -299,12 +304,6 @@ class _Declare(typing.Protocol):
 def op(name: str, *, since: int, domain: str = "", random: bool = False, **types: frozenset[np.dtype]) -> _Declare:
     """Declare the operator `name`, of which `since` is the newest version. types: type variable -> allowed dtypes; random: draws numbers."""
     return lambda rule: Op(name, since, domain, rule, types, random)  # pyright: ignore[reportReturnType]
-
-
-def _with_rank(v: Value | None, rank: int) -> Value | None:
-    if v is None or v.type.__class__ is not TensorType or v.type.shape is not None:
-        return v
-    return Value(v.name, TensorType(v.dtype, tuple(unknown() for _ in range(rank))))
 
 
 def _common(types: Sequence[Type | None]) -> Type | None:

@@ -76,7 +76,8 @@ class Signature(NamedTuple):
             elif p.kind is p.KEYWORD_ONLY:
                 kind, required = _attribute_kind(p.annotation), p.default is p.empty
                 exact = {"int": int, "str": str}.get(kind)
-                attributes[p.name] = AttributeSpec(p.name, kind, required, None if required else p.default, exact)
+                default = None if required else round_to_float32(p.default) if isinstance(p.default, float) else p.default
+                attributes[p.name] = AttributeSpec(p.name, kind, required, default, exact)
             elif p.annotation is Graph:
                 takes_graph = True
             else:

@@ -122,16 +122,18 @@ def cast(input: T1, *, to: DType, saturate: int = 1, round_mode: str = "up") -> 
     """
     if DTYPES[to] not in CASTABLE:
         raise RuleError(f"to is {to}; expected a real dtype or string")
-    return _cast(input, DTYPES[to])
+    return _cast(input, DTYPES[to], round_mode)
 
 
 @op("CastLike", since=25, T1=CASTABLE_25, T2=CASTABLE_25)
 def cast_like(input: T1, target_type: T2, *, saturate: int = 1, round_mode: str = "up") -> TensorType:
     """input in the dtype of target_type, as Cast makes it."""
-    return _cast(input, target_type.dtype)
+    return _cast(input, target_type.dtype, round_mode)
 
 
-def _cast(input: Value, to: np.dtype) -> TensorType:
+def _cast(input: Value, to: np.dtype, round_mode: str) -> TensorType:
+    if round_mode not in ("up", "down", "nearest"):
+        raise RuleError(f"round_mode is {round_mode!r}; expected up, down or nearest")
     if input.dtype == to:
         return input.type
     shape = input.type.shape

@@ -140,12 +140,10 @@ def conv_transpose(
     return TensorType(x.dtype, (x.shape[0], m, *(w.out for w in found)))
 
 
-def _pooled(x: Any, kernel_shape: Shape, *how: Any) -> Shape:
+def _pooled(x: Any, kernel_shape: tuple[int, ...], *how: Any) -> Shape:
     """The shape of x after a pool. how: what `windows` takes after the kernel."""
     if x.rank < 3 or len(kernel_shape) != x.rank - 2 or min(kernel_shape) < 1:
-        raise RuleError(
-            f"kernel_shape is {list(kernel_shape)} and x has rank {x.rank}; expected a positive number for each axis of x after (N, C)"
-        )
+        raise RuleError(f"kernel_shape is {list(kernel_shape)}; expected a positive number for each axis of x after (N, C)")
     return (*x.shape[:2], *(w.out for w in windows(x.shape[2:], kernel_shape, *how)))
 
 

@@ -67,11 +67,23 @@ def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:
         try:
             made = raise_over(node, step)
         except (CannotSay, RuleError) as e:
-            old = version_at(node.op, opset)
-            raise UpgradeError(f"node {node.label!r}: {node.op}-{old} cannot be raised to {node.op}-{step.version}: {e}") from None
+            raise UpgradeError(_complaint(node, opset, step.version, str(e))) from None
+        except (
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            AssertionError,
+            ArithmeticError,
+        ) as e:  # a node that the standard does not allow
+            raise UpgradeError(_complaint(node, opset, step.version, f"it is not as that version declares it: {e}")) from e
         if made is not None:
             return made
         at = step.version
+
+
+def _complaint(node: Node, opset: int, version: int, reason: str) -> str:
+    return f"node {node.label!r}: {node.op}-{version_at(node.op, opset)} cannot be raised to {node.op}-{version}: {reason}"
 
 
 def weights_to_nodes(graph: Graph) -> None:

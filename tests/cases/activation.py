@@ -33,7 +33,13 @@ def along_axis() -> list[Case]:
 
 CASES = {
     "Relu": [*shapes(), *(case(np.array([-5, 0, 5], d)) for d in ("int8", "int16", "int32", "int64"))],
-    "LeakyRelu": [*shapes(special=False), *shapes(special=False, alpha=0.5)[:2], case(FINITE, alpha=-0.5), case(SPECIAL, alpha=2.0)],
+    "LeakyRelu": [
+        *shapes(special=False),
+        *shapes(special=False, alpha=0.5)[:2],
+        case(FINITE, alpha=-0.5),
+        case(SPECIAL, alpha=2.0),
+        case(array(5, dtype="float64"), tolerance=1e-12),
+    ],
     "PRelu": [
         case(array(2, 3, 4), array(4)),
         case(array(2, 3, 4), array(3, 1)),

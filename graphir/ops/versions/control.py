@@ -3,14 +3,14 @@
 from ...ir import Graph, Node, Value
 from ...model import copy_graph
 from ...types import TensorType
-from .rewriting import CannotSay, down, input_of, ints, make, take, up
+from .rewriting import CannotSay, down, input_of, ints, make, required, take, up
 
 
 @up(9, "Scan")
 def scan_of_each_sample(node: Node) -> tuple[Value, ...]:
     """Until 9 a Scan went over a batch: a Scan over the samples, whose body scans one. A sequence shorter than the longest is padded with zeros."""
     lengths, values = input_of(node, 0), node.inputs[1:]
-    count = take(node, "num_scan_inputs")
+    count = required(node, "num_scan_inputs")
     directions = take(node, "directions")
     old = node.attributes["body"]
     graph = node.graph

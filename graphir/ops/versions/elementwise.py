@@ -20,6 +20,7 @@ from .rewriting import (
     output_of,
     rank_of,
     replace_operator,
+    required,
     scalar,
     scalar_like,
     set_inputs,
@@ -125,7 +126,7 @@ def bounds_as_inputs(node: Node) -> None:
     """The attributes min and max became inputs."""
     x = node.inputs[0]
     assert x is not None
-    bounds = [take(node, "min"), take(node, "max")]
+    bounds = [required(node, name, float) if name in node.attributes else None for name in ("min", "max")]
     set_inputs(node, x, *(None if b is None else scalar_like(x, x.graph, b) for b in bounds))
 
 
@@ -147,12 +148,11 @@ _OLD_NAMES = {"float32": "FLOAT", "float64": "DOUBLE", **{n: n.upper() for n in 
 def type_by_number(node: Node) -> None:
     """`to` was the name of a member of TensorProto.DataType."""
     to = given(node, "to", None)
-    text = to.decode() if isinstance(to, bytes) else to
     names = {old: name for name, old in _OLD_NAMES.items()}
-    if isinstance(text, str) and text not in DTYPES:
-        if text.upper() not in names:
-            raise CannotSay(f"to is {text!r}, which is no element type")
-        node.attributes["to"] = names[text.upper()]
+    if to not in DTYPES:
+        if str(to).upper() not in names:
+            raise CannotSay(f"to is {to!r}, which is no element type")
+        node.attributes["to"] = names[str(to).upper()]
 
 
 @down(6, "Cast")
@@ -229,6 +229,8 @@ def ratio_as_input(node: Node) -> None:
 @down(12, "Dropout")
 def ratio_as_attribute(node: Node) -> None:
     """It must not be told to drop. The ratio then means nothing, and is kept where it is constant."""
+    if output_of(node, 1) is not None:
+        raise CannotSay("its mask is read, and what it holds where nothing is dropped is told only since opset 12")
     training = input_of(node, 2)
     if training is not None and (contents(training) is None or bool(contents(training))):
         raise CannotSay("it drops when it is told so (training_mode), which is new")
@@ -241,9 +243,7 @@ def ratio_as_attribute(node: Node) -> None:
 
 @down(10, "Dropout")
 def no_mask(node: Node) -> None:
-    """Older masks have another type."""
-    if output_of(node, 1) is not None:
-        raise CannotSay("its mask is read, and holds booleans only since opset 10")
+    """Without its mask a Dropout is the same."""
 
 
 @down(7, "Dropout")

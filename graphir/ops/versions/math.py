@@ -2,7 +2,6 @@
 
 from ...dtypes import INTEGERS
 from ...ir import Node, Value
-from ...nodes import Ref
 from .rewriting import (
     CannotSay,
     cast_like,
@@ -15,6 +14,7 @@ from .rewriting import (
     ints,
     make,
     operand,
+    required,
     scalar,
     scalar_like,
     set_inputs,
@@ -142,11 +142,8 @@ def zero_c(node: Node) -> None:
 @up(10, "TopK")
 def k_as_input(node: Node) -> None:
     """The attribute k became an input."""
-    x, k = node.inputs[0], node.attributes.pop("k", None)
+    x, k = node.inputs[0], required(node, "k")
     assert x is not None
-    if isinstance(k, Ref):
-        node.attributes["k"] = k
-        raise CannotSay("k is an attribute of the enclosing function")
     set_inputs(node, x, ints(x.graph, [k]))
 
 

@@ -17,6 +17,7 @@ from .rewriting import (
     make,
     rank_of,
     replace_operator,
+    required,
     scalar,
     set_inputs,
     take,
@@ -29,7 +30,7 @@ from .rewriting import (
 @up(7, "Upsample")
 def scales_of_all_axes(node: Node) -> None:
     """The scales of height and width became a list."""
-    node.attributes["scales"] = (1.0, 1.0, take(node, "height_scale"), take(node, "width_scale"))
+    node.attributes["scales"] = (1.0, 1.0, required(node, "height_scale", float), required(node, "width_scale", float))
     if node.attributes.get("mode") == "bilinear":
         node.attributes["mode"] = "linear"
 
@@ -48,7 +49,7 @@ def scales_of_images(node: Node) -> None:
 @up(9, "Upsample")
 def scales_as_input(node: Node) -> None:
     """The attribute scales became an input."""
-    x, scales = node.inputs[0], take(node, "scales")
+    x, scales = node.inputs[0], required(node, "scales", float, many=True)
     assert x is not None
     set_inputs(node, x, _floats(x, scales))
 

@@ -170,6 +170,14 @@ def take(node: Node, name: str, default: Any = None) -> Any:
     return x
 
 
+def required(node: Node, name: str, kind: type = int, many: bool = False) -> Any:
+    """`take` of an attribute that must be there: a number of a kind, or `many` of them. Raises CannotSay."""
+    x = take(node, name)
+    if not (isinstance(x, tuple) and all(isinstance(i, kind) for i in x) if many else isinstance(x, kind)):
+        raise CannotSay(f"its attribute {name} is {'missing' if x is None else repr(x)}")
+    return x
+
+
 # ---- attributes that became inputs ----------------------------------------------------------------------------------------------------
 
 

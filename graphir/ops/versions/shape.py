@@ -93,6 +93,8 @@ def whole_shape(node: Node) -> tuple[Value, ...] | None:
 @up(10, "Slice")
 def bounds_as_inputs(node: Node) -> None:
     """The attributes starts, ends and axes became inputs."""
+    if not {"starts", "ends"} <= node.attributes.keys():
+        raise CannotSay("its attributes starts and ends are missing")
     set_inputs(node, node.inputs[0], operand(node, "starts"), operand(node, "ends"), operand(node, "axes"))
 
 

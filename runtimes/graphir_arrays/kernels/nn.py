@@ -201,8 +201,7 @@ def _pool(xp: Any, x: Any, slides: list[Slide], combine: Callable[..., Any], sta
 def max_pool(site: Site) -> Callable[..., Any]:
     """The maximum axis by axis, with the positions only where they are read."""
     xp, a = site.xp, site.attributes
-    slides = _slides(site)
-    lowest = _lowest(xp, _dtype(site))
+    slides, lowest = _slides(site), _lowest(xp, _dtype(site))
     indexed = len(site.outputs) > 1 and site.outputs[1] is not None
 
     def run(x: Any) -> tuple[Any, Any]:
@@ -224,9 +223,8 @@ def _max_with_indices(xp: Any, x: Any, slides: list[Slide], lowest: Any, storage
     count = math.prod(sizes)
     at = xp.arange(count).reshape(sizes[::-1]).T if storage_order else xp.arange(count).reshape(sizes)
     y, at = x, xp.broadcast_to(at, x.shape)
-    for axis, (window, taps) in reversed(
-        list(enumerate(slides, 2))
-    ):  # the last axis first, and taps from the last: of equals the first in memory stays
+    # The last axis first, and on each the last tap first: of equals the first in memory stays.
+    for axis, (window, taps) in reversed(list(enumerate(slides, 2))):
         shape = (*y.shape[:axis], window.out, *y.shape[axis + 1 :])
         best, best_at = xp.full(shape, lowest, x.dtype), xp.zeros(shape, xp.int64)
         lead = (slice(None),) * axis
@@ -245,8 +243,7 @@ def _max_with_indices(xp: Any, x: Any, slides: list[Slide], lowest: Any, storage
 def average_pool(site: Site) -> Callable[..., Any]:
     """Sums axis by axis, divided by how much each window covers, which is told once."""
     xp, a = site.xp, site.attributes
-    slides = _slides(site)
-    dtype = _dtype(site)
+    slides, dtype = _slides(site), _dtype(site)
     covered = xp.ones((1,) * len(slides), dtype)
     for i, (window, _) in enumerate(slides):
         covered = covered * _covered(xp, window, a["count_include_pad"]).astype(dtype).reshape(-1, *(1 for _ in slides[i + 1 :]))
