@@ -274,6 +274,14 @@ def test_a_value_changes_its_name_alone() -> None:
             assert path.endswith(".name") or ".input[" in path or ".output[" in path
 
 
+def test_types_of_names_that_are_gone_go_too() -> None:
+    model = graphir_onnx.from_proto(TORTURE)
+    before = [v.name for v in TORTURE.graph.value_info]
+    model.find("chosen").named("renamed")
+    after = [v.name for v in graphir_onnx.to_proto(model).graph.value_info]
+    assert "chosen" in before and after == [name for name in before if name != "chosen"]  # "nobody" stood for nothing from the first
+
+
 def _node(model: Model, name: str = "odd") -> graphir.ir.Node:
     return next(n for n in model.graph.nodes if n.name == name)
 

@@ -307,10 +307,11 @@ def op(name: str, *, since: int, domain: str = "", random: bool = False, **types
 
 
 def _common(types: Sequence[Type | None]) -> Type | None:
+    """What the types agree on: the rank where they have one, and the dims that are one number in all of them."""
     first = types[0]
     if all(t == first for t in types) or not isinstance(first, TensorType):
         return first
-    ranks = {len(t.shape) if isinstance(t, TensorType) and t.shape is not None else None for t in types}
-    if len(types) > 1 and len(ranks) == 1 and None not in ranks:
-        return TensorType(first.dtype, tuple(unknown() for _ in range(ranks.pop() or 0)))
-    return TensorType(first.dtype)
+    shapes = [t.shape for t in types if isinstance(t, TensorType) and t.shape is not None]
+    if len(types) == 1 or len(shapes) < len(types) or len({len(s) for s in shapes}) > 1:
+        return TensorType(first.dtype)
+    return TensorType(first.dtype, [dims[0] if isinstance(dims[0], int) and len(set(dims)) == 1 else unknown() for dims in zip(*shapes)])

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..ir import Graph, Node, Value
 from ..model import Model
-from ..ops import OPSETS, Op, RuleError
-from ..ops.versions import CannotSay, lower_over, steps, version_at
+from ..ops import OPSETS, Op
+from ..ops.versions import MALFORMED, CannotSay, lower_over, steps, version_at
 from .expand import decompose
 from .upgrade import apart, replace_node, upgrade, weights_to_nodes
 
@@ -30,7 +30,9 @@ def lower_opset(model: Model, opsets: Mapping[str, int]) -> Model:
             )
     if any(g.root.needs_upgrade for g in model.graphs()):
         upgrade(model)
-    opset = opsets.get("", OPSETS[""])
+    if "" not in opsets:
+        return model
+    opset = opsets[""]
     for graph, stands_in in ((model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())):
         _lower_graph(graph, opset)
         if graph is not model.graph:
@@ -60,7 +62,7 @@ def forms(node: Node, down_to: int = 1) -> Iterator[tuple[int, Node]]:
             try:
                 if lower_over(form, step) is not None:
                     return
-            except (CannotSay, RuleError):
+            except (CannotSay, *MALFORMED):
                 return
         at = step.version - 1
 
@@ -103,8 +105,8 @@ def _lower(node: Node, opset: int) -> Sequence[Value | None] | None:
             if made is not None:
                 return made
             at, row = step.version - 1, steps(node.op)
-    except (CannotSay, RuleError) as e:
-        raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[''])} cannot be said at opset {opset}: {e}") from None
+    except (CannotSay, *MALFORMED) as e:
+        raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[''])} cannot be said at opset {opset}: {e}") from e
     return None
 
 

@@ -6,7 +6,7 @@ from ..dims import Expr
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model, copy_graph
 from ..ops import OPSETS, Op, RuleError, lookup
-from ..ops.versions import CannotSay, is_current, raise_over, steps, version_at
+from ..ops.versions import MALFORMED, CannotSay, is_current, raise_over, steps, version_at
 from ..tensors import Tensor
 from ..types import TensorType, Type
 
@@ -21,15 +21,18 @@ def upgrade(model: Model) -> Model:
     """Raise every node of a model, its bodies and functions to the declared opset, in place, and return the model.
 
     Values keep their names; a node keeps its own where one node takes its place. Operators without steps are left alone.
-    `target_opsets` keeps the opsets that the model had. Raises UpgradeError.
+    `target_opsets` keeps the opsets that the model had. Raises UpgradeError; a model that raised it is spoilt.
     """
     had = dict(model.opsets)
-    places = [(model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())]
     again = False
-    for graph, opsets in places:
+    for graph, opsets in ((model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())):
         graph.root.needs_upgrade = False
+        try:
+            again |= "" in opsets and _raise_graph(graph, opsets[""])
+        except UpgradeError:
+            graph.root.needs_upgrade = True
+            raise
         if "" in opsets:
-            again |= _raise_graph(graph, opsets[""])
             opsets[""] = max(opsets[""], OPSETS[""])
         if graph is not model.graph:
             weights_to_nodes(graph)
@@ -59,31 +62,20 @@ def _raise_graph(graph: Graph, opset: int) -> bool:
 
 def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:
     """Raise a node step by step: in place, or until a step builds others, which stand in the declared form."""
-    at = opset
+    op, at = node.op, opset
     while True:
         step = next((s for s in steps(node.op) if s.version > at), None)
         if step is None:
             return None
         try:
             made = raise_over(node, step)
-        except (CannotSay, RuleError) as e:
-            raise UpgradeError(_complaint(node, opset, step.version, str(e))) from None
-        except (
-            TypeError,
-            ValueError,
-            LookupError,
-            AttributeError,
-            AssertionError,
-            ArithmeticError,
-        ) as e:  # a node that the standard does not allow
-            raise UpgradeError(_complaint(node, opset, step.version, f"it is not as that version declares it: {e}")) from e
+        except (CannotSay, RuleError, *MALFORMED) as e:
+            why = e if isinstance(e, CannotSay | RuleError) else f"it is not as that version declares it: {e}"
+            old = f"{op}-{version_at(op, opset)}"
+            raise UpgradeError(f"node {node.label!r}: {old} cannot be raised to {node.op}-{step.version}: {why}") from e
         if made is not None:
             return made
         at = step.version
-
-
-def _complaint(node: Node, opset: int, version: int, reason: str) -> str:
-    return f"node {node.label!r}: {node.op}-{version_at(node.op, opset)} cannot be raised to {node.op}-{version}: {reason}"
 
 
 def weights_to_nodes(graph: Graph) -> None:

@@ -14,7 +14,7 @@ from functools import cache
 from ...nodes import Node, Operator, Value
 from . import control, elementwise, math, nn, resize, shape  # noqa: F401  # each declares the functions behind its steps
 from .lowering import lower_over
-from .rewriting import DOWN, UP, CannotSay
+from .rewriting import DOWN, MALFORMED, UP, CannotSay
 from .table import BARE, KINDS, Step
 
 AS_IT_IS = ("same", "types", "wider")  # steps over which an old node is also a new one
@@ -63,4 +63,4 @@ def raise_over(node: Node, step: Step) -> tuple[Value | None, ...] | None:
     return step.up(node) if step.up is not None else None
 
 
-__all__ = ["AS_IT_IS", "KINDS", "STEPS", "CannotSay", "Step", "is_current", "lower_over", "raise_over", "steps", "version_at"]
+__all__ = ["AS_IT_IS", "KINDS", "MALFORMED", "STEPS", "CannotSay", "Step", "is_current", "lower_over", "raise_over", "steps", "version_at"]

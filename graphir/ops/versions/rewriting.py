@@ -21,6 +21,10 @@ class CannotSay(Exception):
     """Raised by a step's function: the other version cannot say this node, or what is known does not suffice to tell. Holds the reason."""
 
 
+# What a function raises on a node that is not as its operator's version declares it; a RuleError is a TypeError.
+MALFORMED = (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError)
+
+
 def up(version: int, *names: str) -> Callable[[Change], Change]:
     """Declare the function that raises nodes of these operators to `version` from the version before.
 

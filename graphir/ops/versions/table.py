@@ -149,14 +149,8 @@ OptionalGetElement                                  : 15 18t 28t
 OptionalHasElement                                  : 15 18?0 28t
 """
 
-KINDS = (
-    "same",
-    "types",
-    "wider",
-    "dropped",
-    "default",
-    "rewritten",
-)  # by how much a step changes; the first three leave an old node as it is
+# By how much a step changes; the first three leave an old node as it is.
+KINDS = ("same", "types", "wider", "dropped", "default", "rewritten")
 Change = Callable[[Any], Any]
 
 
