@@ -1,6 +1,6 @@
 """What a node costs: building one, running one. Beside onnx's reference evaluator and ONNX Runtime, in turns, medians, on one thread.
 
-    python benchmarks/first_light.py
+python benchmarks/first_light.py
 """
 
 import statistics
@@ -80,7 +80,11 @@ def run() -> None:
     data = graphir.dumps(model, format="onnx")
     feeds = {"x": np.ones(4, "float32")}
     program, other, reference = graphir.compile(model), session(data), ReferenceEvaluator(onnx.load_from_string(data))
-    runs = {"graphir": lambda: program.run(feeds), "ONNX Runtime": lambda: other.run(None, feeds), "onnx.reference": lambda: reference.run(None, feeds)}
+    runs = {
+        "graphir": lambda: program.run(feeds),
+        "ONNX Runtime": lambda: other.run(None, feeds),
+        "onnx.reference": lambda: reference.run(None, feeds),
+    }
     for name, seconds in in_turns(runs).items():
         print(f"  {name:20} {seconds / NODES * 1e6:6.2f}")
 

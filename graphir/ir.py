@@ -165,6 +165,10 @@ class Graph(Scope):
         self.root._names.setdefault(name, 1)
         return name
 
+    def is_free(self, name: str) -> bool:
+        """Whether no value of the whole graph has this name, or had it."""
+        return name not in self.root._names
+
     def rename(self, value: Value, name: str) -> None:
         """Give `value` another name. Raises ValueError if it is taken."""
         if name == value.name:

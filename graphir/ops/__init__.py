@@ -5,7 +5,7 @@ import sys
 from types import ModuleType
 
 from ..ir import Operator
-from ._op import Op, RuleError, arguments, normalized, op
+from ._op import Op, RuleError, arguments, decompose, normalized, op
 
 FAMILIES = (
     "elementwise",
@@ -50,4 +50,4 @@ def lookup(domain: str, name: str, overload: str = "") -> Operator:
     return (not overload and OPS.get(("" if domain == "ai.onnx" else domain, name))) or Operator(domain, name, overload)
 
 
-__all__ = ["FAMILIES", "OPS", "OPSETS", "Op", "RuleError", "arguments", "collect", "lookup", "normalized", "op"]
+__all__ = ["FAMILIES", "OPS", "OPSETS", "Op", "RuleError", "arguments", "collect", "decompose", "lookup", "normalized", "op"]

@@ -11,7 +11,7 @@ import graphir.ops as ops
 from ..dtypes import FLOATS
 from ..ir import Graph, Node, Value
 from ..types import TensorType, Type
-from ._op import Op, arguments
+from ._op import Op, arguments, decompose
 
 
 class GradientError(TypeError):
@@ -42,7 +42,9 @@ def zeros_like(x: Value) -> Value:
 def sum_to(dy: Value, x: Value) -> Value:
     """dy summed to the shape of x, over the axes along which x was broadcast. Raises GradientError where a rank is not known."""
     if dy.type.shape is None or x.type.shape is None:
-        raise GradientError(f"the rank of {dy.name if dy.type.shape is None else x.name} is unknown, so its gradient cannot be summed to its shape")
+        raise GradientError(
+            f"the rank of {dy.name if dy.type.shape is None else x.name} is unknown, so its gradient cannot be summed to its shape"
+        )
     if dy.shape == x.shape:
         return dy
     lead = dy.rank - x.rank
@@ -93,7 +95,9 @@ class _Sweep:
     def node(self, node: Node) -> None:
         op = node.op
         if not isinstance(op, Op):
-            raise GradientError(f"{op} of node {node.label!r} is not declared to graphir, so it cannot be differentiated; {self._way(node)}")
+            raise GradientError(
+                f"{op} of node {node.label!r} is not declared to graphir, so it cannot be differentiated; {self._way(node)}"
+            )
         if op.gradient_rule is None and op.decomposition is None:
             raise GradientError(f"no gradient rule for {op}, which node {node.label!r} applies; {self._way(node)}")
         dys = [self.total(v) for v in node.outputs]
@@ -109,7 +113,9 @@ class _Sweep:
             if v is not None and dv is not None and v in self.needed and is_float(v):
                 self.parts.setdefault(v, []).append(sum_to(dv, v) if isinstance(v.type, TensorType) else dv)
 
-    def asked(self, node: Node, rule: Callable[..., Any], dys: list[Value | None]) -> tuple[list[Value | None], Sequence[Value | None] | None]:
+    def asked(
+        self, node: Node, rule: Callable[..., Any], dys: list[Value | None]
+    ) -> tuple[list[Value | None], Sequence[Value | None] | None]:
         """The inputs of a node, then what its bodies capture, and what its rule gives for each."""
         op = node.op
         assert isinstance(op, Op)
@@ -130,8 +136,6 @@ class _Sweep:
 
     def decomposed(self, node: Node, dys: list[Value | None]) -> None:
         """An op without a rule: build its decomposition, and walk that."""
-        from ..passes.expand import decompose
-
         before = len(self.graph.nodes)
         made = decompose(node)
         built = self.graph.nodes[before:]

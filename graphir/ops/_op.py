@@ -281,6 +281,21 @@ def arguments(node: Node) -> dict[str, Any]:
     return {**node.op.defaults, **node.attributes} if isinstance(node.op, Op) else dict(node.attributes)
 
 
+def decompose(node: Node) -> tuple[Value | None, ...]:
+    """Build the decomposition of a node where ops now land, and return what stands for its outputs. Raises TypeError where there is none."""
+    op = node.op
+    assert isinstance(op, Op) and node.graph is not None
+    if op.decomposition is None:
+        raise TypeError(f"{op} of {node.label}: this runtime has no kernel for it, and it has no decomposition")
+    attributes = arguments(node)
+    if op.counts_outputs:
+        attributes["outputs"] = len(node.outputs)
+    inputs: list[Value | Graph | None] = [node.graph] if op.takes_graph else []
+    with node.graph:
+        made = op.decomposition(*inputs, *node.inputs, **attributes)
+    return (made,) if isinstance(made, Value) else tuple(made)
+
+
 # The return annotation of a rule says what a call returns; these tell it to type checkers.
 A2 = TypeVar("A2", bound=Type | None)
 A3 = TypeVar("A3", bound=Type | None)

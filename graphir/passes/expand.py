@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ..ir import Graph, Node, Ref, Value
 from ..model import Function, Model, copy_node
 from ..nodes import Attribute
-from ..ops import OPS, Op, arguments, lookup
+from ..ops import OPS, Op, decompose, lookup
 
 
 def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
@@ -27,21 +27,6 @@ def _expand(graph: Graph, model: Model, has_kernel: Callable[[Op], bool]) -> Non
             _take_over(node, outputs)
             graph.drop(node)
             again = True
-
-
-def decompose(node: Node) -> tuple[Value | None, ...]:
-    """Build the decomposition of a node where ops now land, and return what stands for its outputs. Raises TypeError where there is none."""
-    op = node.op
-    assert isinstance(op, Op) and node.graph is not None
-    if op.decomposition is None:
-        raise TypeError(f"{op} of {node.label}: this runtime has no kernel for it, and it has no decomposition")
-    attributes = arguments(node)
-    if op.counts_outputs:
-        attributes["outputs"] = len(node.outputs)
-    inputs: list[Value | Graph | None] = [node.graph] if op.takes_graph else []
-    with node.graph:
-        made = op.decomposition(*inputs, *node.inputs, **attributes)
-    return (made,) if isinstance(made, Value) else tuple(made)
 
 
 def inline(node: Node, model: Model | None) -> tuple[Value | None, ...]:
