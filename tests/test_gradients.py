@@ -36,9 +36,9 @@ def test_what_the_standard_calls_differentiable_has_a_gradient(op: Op) -> None:
 
 
 def _differentiable(name: str, row: Case) -> bool:
-    return BY_NAME[name].gradient_rule is not none and any(
-        isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.size for x in row.arrays()
-    )
+    """Whether a row has float inputs, none of them so large, or no number at all, that differences say nothing."""
+    floats = [x for x in row.arrays() if isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.size]
+    return BY_NAME[name].gradient_rule is not none and bool(floats) and all(np.abs(x).max() < 1e4 for x in floats)
 
 
 DIFFERENTIABLE = [p for p in EVERY_ROW if _differentiable(*p.values)]  # pyright: ignore[reportArgumentType]
