@@ -96,8 +96,8 @@ def exports() -> None:
         rng = np.random.default_rng(0)
         feeds = {}
         for v in model.inputs:
-            whole = v.dtype.kind in "iu"
-            feeds[v.name] = (rng.integers(0, 3, v.shape) if whole else rng.standard_normal(v.shape)).astype(v.dtype)
+            shape = [int(str(d)) for d in v.shape]
+            feeds[v.name] = (rng.integers(0, 3, shape) if v.dtype.kind in "iu" else rng.standard_normal(shape)).astype(v.dtype)
         program, other = graphir.compile(model), session(path.read_bytes())
         seconds = in_turns({"graphir": lambda p=program, f=feeds: p.run(f), "other": lambda o=other, f=feeds: o.run(None, f)})
         print(f"  {path.stem:28} {seconds['graphir'] * 1e3:8.3f} ms {seconds['graphir'] / seconds['other']:8.2f}")

@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
-from graphir import Graph, Model, Tensor, TensorType, Value
+from graphir import Graph, Model, Node, Tensor, TensorType, Value
 from graphir.ir import home
 from graphir.ops.elementwise import add, exp, mul, tanh
 from graphir.ops.math import gemm
 from graphir.verify import verify
 
 F32 = TensorType("float32", ("N", 4))
+
+
+def maker(v: Value) -> Node:
+    assert v.node is not None
+    return v.node
 
 
 def chain() -> tuple[Graph, list[Value]]:
@@ -38,7 +43,8 @@ def test_a_graph_prints_as_text() -> None:
 
 def test_numbers_become_constants_once() -> None:
     graph, (x, *_) = chain()
-    mul(x, 2.0), mul(x, 2.0), mul(x, -0.0), mul(x, 0.0)
+    for number in (2.0, 2.0, -0.0, 0.0):
+        mul(x, number)
     numbers = [w.tensor.array.item() for w in graph.weights.values() if isinstance(w.tensor, Tensor)]
     assert [str(n) for n in numbers] == ["2.0", "-0.0", "0.0"]
 
@@ -51,10 +57,10 @@ def test_a_number_that_does_not_fit_is_refused(number: object, dtype: str) -> No
 
 
 MISUSES = [
-    (lambda x: gemm(x), "b is missing"),
-    (lambda x: gemm(x, x, transC=1), "no attribute 'transC'"),
-    (lambda x: gemm(x, x, alpha="a"), "alpha is 'a'; expected float"),
-    (lambda x: tanh(x, x), "takes 1 inputs; 2 were given"),
+    (lambda x: gemm(x), "b is missing"),  # pyright: ignore[reportCallIssue]
+    (lambda x: gemm(x, x, transC=1), "no attribute 'transC'"),  # pyright: ignore[reportCallIssue]
+    (lambda x: gemm(x, x, alpha="a"), "alpha is 'a'; expected float"),  # pyright: ignore[reportArgumentType]
+    (lambda x: tanh(x, x), "takes 1 inputs; 2 were given"),  # pyright: ignore[reportCallIssue]
     (lambda x: tanh(3.0), "at least one value"),
     (lambda x: add(x, x.graph.input("i", TensorType("int64", (4,)))), "float32 and int64"),
     (lambda x: add(x, x.graph.input("v", TensorType("float32", (5,)))), r"do not broadcast: sizes 4 and 5 .*float32\[N, 4\], float32\[5\]"),
@@ -84,7 +90,7 @@ def test_keep_places_the_visited_node_at_once() -> None:
         if node is a.node:
             graph.keep(node)
             scaled = mul(a, 2.0)
-            b.node.set_inputs([scaled])
+            maker(b).set_inputs([scaled])
     assert [n.op.name for n in graph.nodes] == ["Tanh", "Mul", "Exp"] and verify(Model(graph)) == []
 
 
@@ -98,7 +104,7 @@ def test_edit_is_whole_after_an_error() -> None:
 
 def test_before_inserts_in_the_middle() -> None:
     graph, (x, _, b) = chain()
-    with graph.before(b.node):
+    with graph.before(maker(b)):
         mul(x, 3.0)
     assert [n.op.name for n in graph.nodes] == ["Tanh", "Mul", "Exp"]
 
@@ -113,7 +119,7 @@ def test_an_output_keeps_its_name_when_it_is_replaced() -> None:
 def test_what_is_read_cannot_be_dropped() -> None:
     graph, (_, a, _) = chain()
     with pytest.raises(ValueError, match="still read by"):
-        graph.drop(a.node)
+        graph.drop(maker(a))
 
 
 def test_names_are_unique_and_renaming_is_checked() -> None:
@@ -150,7 +156,7 @@ def test_updates_follow_and_copies_share_only_tensors() -> None:
     w = graph.weight("w", np.zeros((1, 4), "float32"))
     model = Model(graph)
     model.update(w, a)
-    with graph.before(b.node):
+    with graph.before(maker(b)):
         new = mul(x, 1.5)
     graph.replace_uses(a, new)
     assert model.updates == {w: new} and w.kind == "state"

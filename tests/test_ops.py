@@ -122,8 +122,8 @@ def test_kernels_keep_their_word_about_memory(name: str, row: Case) -> None:
     node = next(n for n in graph.nodes if n.op is op)
     if kernel is None or op.random or node.bodies or not all(x is None or isinstance(x, np.ndarray) for x in arrays):
         return
-    outputs = [None if v is None else v.type for v in node.outputs]
-    types = [None if v is None else v.type for v in node.inputs]
+    outputs: list[Type | None] = [None if v is None else v.type for v in node.outputs]
+    types: list[Type | None] = [None if v is None else v.type for v in node.inputs]
     bound = bind(kernel, Site(xp, arguments(node), types, outputs, [None] * len(types)))
     with np.errstate(all="ignore"):
         made = bound.run(*arrays)
@@ -209,7 +209,7 @@ def _referee(row: Case, graph: Graph) -> list[Any]:
     if row.referee == "ort":
         import onnxruntime
 
-        return onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)
+        return list(onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds))
     with np.errstate(all="ignore"):
         made = ReferenceEvaluator(proto).run(None, feeds)
     # The reference keeps an optional value in a list.
@@ -226,13 +226,13 @@ def _proto(graph: Graph) -> onnx.ModelProto:
     for n in graph.nodes:
         assert isinstance(n.op, Op)
         attributes = {k: _onnx_attribute(n.op.attributes[k].kind, x) for k, x in n.attributes.items()}
-        names = [["" if v is None else v.name for v in values] for values in (n.inputs, n.outputs)]
-        while not names[1][-1]:
-            names[1].pop()
-        nodes.append(helper.make_node(n.op.name, *names, domain=n.op.domain, **attributes))
-    infos = [[helper.make_value_info(v.name, _onnx_type(v.type)) for v in values] for values in (graph.inputs, graph.outputs)]
+        inputs, outputs = (["" if v is None else v.name for v in values] for values in (n.inputs, n.outputs))
+        while not outputs[-1]:
+            outputs.pop()
+        nodes.append(helper.make_node(n.op.name, inputs, outputs, domain=n.op.domain, **attributes))
+    ins, outs = ([helper.make_value_info(v.name, _onnx_type(v.type)) for v in values] for values in (graph.inputs, graph.outputs))
     weights = [numpy_helper.from_array(np.asarray(w.tensor.array), w.name) for w in graph.weights.values() if isinstance(w.tensor, Tensor)]
-    return helper.make_model(helper.make_graph(nodes, "case", *infos, weights), opset_imports=[helper.make_opsetid("", OPSETS[""])])
+    return helper.make_model(helper.make_graph(nodes, "case", ins, outs, weights), opset_imports=[helper.make_opsetid("", OPSETS[""])])
 
 
 def _onnx_attribute(kind: str, x: Any) -> Any:

@@ -45,7 +45,7 @@ BEFORE_AFTER = [
     ("fold", fold_on_numpy, lambda x: E.mul(x, E.add(E.exp(x.graph.weight("w", [0.0])), 1.0)),
      ["weight w: float32[1] = {0.0}", "weight c_1.0: float32[] = {1.0}", "weight exp_folded: float32[1] = {1.0}", "weight add_folded: float32[1] = {2.0}",
       "mul: float32[N, 4] = Mul(x, add_folded)"]),
-    ("fold leaves random numbers alone", fold_on_numpy, lambda x: E.mul(x, ops.create.random_normal(x.graph, shape=[4])),
+    ("fold leaves random numbers alone", fold_on_numpy, lambda x: E.mul(x, ops.create.random_normal(x.graph, shape=(4,))),
      ["randomnormal: float32[4] = RandomNormal(shape=[4])", "mul: float32[N, 4] = Mul(x, randomnormal)"]),
     ("fold leaves what would be huge", fold_on_numpy, lambda x: E.mul(x, ops.create.constant_of_shape(x.graph.weight("n", np.array([30_000_000, 1])))),
      ["weight n: int64[2] = {30000000, 1}", "constantofshape: float32[30000000, 1] = ConstantOfShape(n)",

@@ -1,36 +1,44 @@
-"""The declared operators. `OPS` finds one by (domain, name); `OPSETS` says the opset versions in which they are declared."""
+"""The declared operators, one module a family. `OPS` finds one by (domain, name); `OPSETS` says the opset versions in which they are declared.
 
-import importlib
-import sys
+Ops of other packages come through the entry-point group `graphir.ops`, whose entries name modules.
+"""
+
+import functools
+from collections.abc import Iterable
 from types import ModuleType
 
 from ..ir import Operator
+from ..plugins import installed
+from . import (
+    activation,
+    arrange,
+    attention,
+    control,
+    create,
+    elementwise,
+    index,
+    logic,
+    loss,
+    math,
+    nn,
+    normalization,
+    quantize,
+    recurrent,
+    reduce,
+    resize,
+    sequence,
+    shape,
+)
 from ._op import Op, RuleError, arguments, decompose, normalized, op
 
 FAMILIES = (
-    "elementwise",
-    "reduce",
-    "logic",
-    "activation",
-    "math",
-    "shape",
-    "arrange",
-    "index",
-    "create",
-    "control",
-    "recurrent",
-    "sequence",
-    "nn",
-    "normalization",
-    "attention",
-    "quantize",
-    "loss",
-    "resize",
-)
+    elementwise, logic, activation, math, reduce, shape, arrange, index, create, control, sequence, recurrent, nn, normalization, attention,
+    resize, quantize, loss,
+)  # fmt: skip
 OPSETS = {"": 28}
 
 
-def collect(modules: list[ModuleType]) -> dict[tuple[str, str], Op]:
+def collect(modules: Iterable[ModuleType]) -> dict[tuple[str, str], Op]:
     """The ops in these modules by (domain, name). Raises ValueError where two have one name."""
     found: dict[tuple[str, str], Op] = {}
     for module in modules:
@@ -40,14 +48,20 @@ def collect(modules: list[ModuleType]) -> dict[tuple[str, str], Op]:
     return found
 
 
-for _family in FAMILIES:
-    importlib.import_module(f"{__name__}.{_family}")
-OPS = collect([sys.modules[f"{__name__}.{f}"] for f in FAMILIES])
+OPS = collect(FAMILIES)
+
+
+@functools.cache
+def others() -> dict[tuple[str, str], Op]:
+    """The ops that other installed packages declare, found when a model first names an operator that is not ours."""
+    return collect(point.load() for point in installed("graphir.ops").values())
 
 
 def lookup(domain: str, name: str, overload: str = "") -> Operator:
     """The declared op of that name, else a foreign operator. "ai.onnx" is the default domain."""
-    return (not overload and OPS.get(("" if domain == "ai.onnx" else domain, name))) or Operator(domain, name, overload)
+    key = "" if domain == "ai.onnx" else domain, name
+    found = None if overload else OPS.get(key) or (others().get(key) if key[0] else None)
+    return found or Operator(domain, name, overload)
 
 
-__all__ = ["FAMILIES", "OPS", "OPSETS", "Op", "RuleError", "arguments", "collect", "decompose", "lookup", "normalized", "op"]
+__all__ = ["FAMILIES", "OPS", "OPSETS", "Op", "RuleError", "arguments", "collect", "decompose", "lookup", "normalized", "op", "others"]
