@@ -8,6 +8,7 @@ import onnx
 from onnx.backend.test import BackendTest
 
 from graphir.ops import Op
+from graphir.passes.upgrade import upgrade
 from graphir_onnx import from_proto
 from graphir_onnx.backend import Backend, Prepared
 
@@ -26,6 +27,7 @@ class DeclaredOnly(Backend):
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Prepared:
         read = from_proto(model)
+        upgrade(read)
         foreign = {str(n.op) for g in read.graphs() for n in g.nodes if not isinstance(n.op, Op) and n.op.key not in read.functions}
         if foreign:
             raise unittest.SkipTest(f"not declared yet: {', '.join(sorted(foreign))}")

@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import numpy as np
-import other_ops
 import pytest
 
 import graphir
+import other_ops
 from graphir import Graph, Model, TensorType, ops
 from graphir.ops import Op
 
