@@ -7,9 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import ops
+    from . import ops, training
     from .ir import Graph, Node, Value, Weight
     from .model import Function, Model
+    from .passes.check_gradient import check_gradient
+    from .passes.gradient import GradientError, gradient
     from .plugins import FormatError, compile, dumps, load, loads, save
     from .tensors import Tensor
     from .types import MapType, OptionalType, SequenceType, SparseTensorType, TensorType
@@ -17,23 +19,27 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "load", "loads", "save", "dumps", "compile", "FormatError",
-    "Model", "Graph", "Node", "Value", "Weight", "Function", "Tensor", "ops",
+    "gradient", "check_gradient", "GradientError",
+    "Model", "Graph", "Node", "Value", "Weight", "Function", "Tensor", "ops", "training",
     "TensorType", "SequenceType", "OptionalType", "MapType", "SparseTensorType",
 ]  # fmt: skip
 
 _HOMES = {  # module -> the names that it gives
     "ir": "Graph Node Value Weight",
     "model": "Function Model",
+    "passes.check_gradient": "check_gradient",
+    "passes.gradient": "GradientError gradient",
     "plugins": "FormatError compile dumps load loads save",
     "tensors": "Tensor",
     "types": "MapType OptionalType SequenceType SparseTensorType TensorType",
 }
+_ROOMS = ("ops", "training")
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ops":
-        return import_module(f"{__name__}.ops")
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -294,8 +294,8 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
     remainder_of_a = _sum(rest)
     if isinstance(remainder_of_a, int) and isinstance(b, int):
         return _sum([*quotient, *_terms(remainder_of_a // b)])
-    if remainder_of_a == 0:
-        return _sum(quotient)
+    if remainder_of_a == 0 or (remainder_of_a == -1 and nonnegative(b)):
+        return _sum([*quotient, *_terms(remainder_of_a)])
     atom = Apply("floordiv", (remainder_of_a, b))
     return _sum([*quotient, ((atom,), 1)])
 

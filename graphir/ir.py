@@ -21,6 +21,7 @@ class Graph(Scope):
     """
 
     __slots__ = (
+        "_editing",
         "_entered",
         "_names",
         "_numbers",
@@ -50,6 +51,7 @@ class Graph(Scope):
         self.weights: dict[str, Weight] = {}
         self.carried: Any = None
         self._visited: Node | None = None
+        self._editing = False
         # Of the root alone: names taken, with the next number to try; constants made for Python numbers; bodies entered; whether nodes are in older forms.
         self._names: dict[str, int] = {}
         self._numbers: dict[tuple, Weight] = {}
@@ -78,6 +80,24 @@ class Graph(Scope):
             raise ValueError(f"{value.name} is read already; give the default before it is used")
         self.inputs[self.inputs.index(value)] = self.weights[value.name] = weight
         return weight
+
+    def open(self, weight: Weight) -> None:
+        """Make a weight an input as well: its data becomes the default."""
+        if weight.kind != "default":
+            weight.become("default")
+            self.inputs.append(weight)
+
+    def close(self, weight: Weight) -> None:
+        """Make an input that has a default a constant weight."""
+        if weight.kind == "default":
+            weight.become("constant")
+            self.inputs.remove(weight)
+
+    def drop_input(self, value: Value) -> None:
+        """Remove an input that nobody reads."""
+        if value.uses:
+            raise ValueError(f"cannot drop {value.name}: it is still read by {next(iter(value.uses))}")
+        self.inputs.remove(value)
 
     def output(self, value: Value, name: str | None = None) -> Value:
         """Make `value` an output, under `name` if given."""
@@ -112,7 +132,7 @@ class Graph(Scope):
                 uses[node] = uses[node] + 1 if node in uses else 1
         if names is not None:
             node.outputs = [Value(self.claim(n), t, self, node) if n else None for n, t in zip(names, types, strict=True)]
-        elif len(types) == 1:
+        elif len(types) == 1:  # quicker than the comprehension, and what mostly happens
             node.outputs = [Value(self.fresh(op.base), types[0], self, node)]
         else:
             node.outputs = [Value(self.fresh(op.base), t, self, node) for t in types]
@@ -129,11 +149,10 @@ class Graph(Scope):
         """
         root = self.root
         many = x.__class__ is list or x.__class__ is tuple
-        key = (
-            dtype,
-            tuple(x) if many else x,
-            x.__class__ if x and not many else str(x),
-        )  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
+        if many:
+            key = dtype, tuple(x), str(x)
+        else:
+            key = dtype, x, x.__class__ if x else str(x)  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
         weight = root._numbers.get(key)
         if weight is None or root.weights.get(weight.name) is not weight:
             for number in x if many else (x,):
@@ -188,7 +207,7 @@ class Graph(Scope):
     def edit(self) -> Iterator[Node]:
         """Walk the nodes; whatever is built meanwhile lands before the node that is visited. `drop` and `keep` act on it at once."""
         old, self.nodes = self.nodes, []
-        done = 0
+        done, self._editing = 0, True
         try:
             for node in old:
                 self._visited = node
@@ -197,7 +216,9 @@ class Graph(Scope):
                 done += 1
                 self.keep(node)
         finally:
-            self._visited = None
+            if done < len(old) and self._visited is None:
+                done += 1  # the walk broke off at a node that `keep` had placed
+            self._visited, self._editing = None, False
             self.nodes += old[done:]
             self.sweep()
 
@@ -216,6 +237,7 @@ class Graph(Scope):
             yield
         finally:
             self.nodes += tail
+            self.sweep()
 
     def replace_uses(self, old: Value, new: Value, keep_name: bool = False) -> None:
         """Let every reader of `old` read `new`, bodies, outputs and updates included. An output keeps its name, and so does what asks to: the two swap theirs."""
@@ -237,12 +259,13 @@ class Graph(Scope):
     def drop(self, *nodes: Node) -> None:
         """Remove nodes whose outputs nobody reads, with their bodies. Raises ValueError if one is read."""
         gone = set(nodes)
-        for node in reversed(nodes):
+        for node in nodes:
             for v in node.outputs:
-                if v is not None and any(user not in gone for user in v.uses):
-                    raise ValueError(f"cannot drop {node.label}: {v.name} is still read by {next(iter(v.uses))}")
+                if v is not None and (user := next((u for u in v.uses if u not in gone), None)) is not None:
+                    raise ValueError(f"cannot drop {node.label}: {v.name} is still read by {user}")
+        for node in nodes:
             node.discard()
-        if gone:
+        if gone and not self._editing:
             self.sweep()
 
     def sweep(self) -> None:

@@ -102,9 +102,13 @@ class Model:
         """After a run, `weight` takes `value`. The weight becomes state."""
         if weight in self.updates:
             release(self.updates[weight], self)
-        weight.kind = "state"
+        weight.become("state")
         self.updates[weight] = value
         use(value, self)
+
+    def stop_updating(self, weight: Weight) -> None:
+        """After a run, `weight` stays as it was. It remains state."""
+        release(self.updates.pop(weight, None), self)
 
     def redirect(self, old: Value, new: Value) -> None:
         """Let the updates that read `old` read `new`."""
@@ -152,30 +156,34 @@ def addressed(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Graph]]:
             yield from addressed(body, f"{prefix}{node.label}/" + (f"{name}/" if len(bodies) > 1 else ""))
 
 
-def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, Value] | None = None) -> Graph:
-    """A copy of a graph. `mapping` tells what stands for the values from outside, and receives the copy of each value."""
+def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, Value] | None = None, prefix: str | None = None) -> Graph:
+    """A copy of a graph. `mapping` tells what stands for the values from outside, and receives the copy of each value. With a prefix, names are made fresh."""
     mapping = {} if mapping is None else mapping
     new = Graph(graph.name, parent)
+
+    def named(v: Value) -> str:
+        return v.name if prefix is None else new.fresh(prefix + v.name)
+
     new.carried, new.needs_upgrade = graph.carried, graph.needs_upgrade
     for v in graph.weights.values():
-        copied = new.weight(v.name, v.tensor, v.kind)
+        copied = new.weight(named(v), v.tensor, v.kind)
         copied.type, copied.declared = v.type, v.declared
         mapping[v] = copied
     for v in graph.inputs:
         if v in mapping:
             new.inputs.append(mapping[v])
         else:
-            mapping[v] = new.input(v.name, v.type)
+            mapping[v] = new.input(named(v), v.type)
             mapping[v].declared = v.declared
     for node in graph.nodes:
-        copy_node(node, new, mapping)
+        copy_node(node, new, mapping, prefix)
     new.outputs = [mapping.get(v, v) for v in graph.outputs]
     return new
 
 
 def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value], prefix: str | None = None) -> Node:
     """A copy of `node` at the end of `graph`, its inputs and outputs looked up and entered in `mapping`. With a prefix, names are made fresh."""
-    attributes = {k: _copy_attribute(x, graph, mapping) for k, x in node.attributes.items()} if node.attributes else {}
+    attributes = {k: _copy_attribute(x, graph, mapping, prefix) for k, x in node.attributes.items()} if node.attributes else {}
     names = ["" if v is None else v.name if prefix is None else graph.fresh(prefix + v.name) for v in node.outputs]
     types = [v.type if v is not None else None for v in node.outputs]
     name = prefix + node.name if prefix and node.name else node.name
@@ -188,11 +196,11 @@ def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value], prefix: str
     return new
 
 
-def _copy_attribute(x: Any, graph: Graph, mapping: dict[Value, Value]) -> Any:
+def _copy_attribute(x: Any, graph: Graph, mapping: dict[Value, Value], prefix: str | None) -> Any:
     if isinstance(x, Graph):
-        return copy_graph(x, graph, mapping)
+        return copy_graph(x, graph, mapping, prefix)
     if isinstance(x, tuple) and x and isinstance(x[0], Graph):
-        return tuple(copy_graph(g, graph, mapping) for g in x)
+        return tuple(copy_graph(g, graph, mapping, prefix) for g in x)
     return x
 
 

@@ -92,8 +92,11 @@ class Value:
 
     @property
     def rank(self) -> int:
-        """The number of dims."""
-        return len(self.shape)
+        """The number of dims. Raises UnknownRank."""
+        shape = self.type.shape
+        if shape is None:
+            raise UnknownRank(self.name)
+        return len(shape)
 
     @property
     def known(self) -> Known | None:
@@ -104,6 +107,11 @@ class Value:
     def tensor(self) -> Tensor | SparseTensor | None:
         """The data, where this is a weight."""
         return None
+
+    @property
+    def is_output(self) -> bool:
+        """Whether a graph gives this as an output."""
+        return any(isinstance(user, Scope) for user in self.uses)
 
     def named(self, name: str) -> "Value":
         """This value, renamed. Raises ValueError if the name is taken."""
@@ -137,6 +145,11 @@ class Weight(Value):
     def tensor(self, tensor: Tensor | SparseTensor) -> None:
         self._tensor = tensor
         self.type = tensor.type if isinstance(tensor, Tensor) and self.kind == "constant" else TensorType(tensor.dtype, tensor.shape)
+
+    def become(self, kind: str) -> None:
+        """Take another kind. The type of a constant alone tells its contents; types that were inferred from them stay until they are inferred again."""
+        self.kind = kind
+        self.tensor = self._tensor
 
 
 class Node:

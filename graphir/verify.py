@@ -21,13 +21,6 @@ def verify(model: Model) -> list[str]:
     return problems
 
 
-def assert_valid(model: Model) -> None:
-    """Raises ValueError with the first problems of a model, where it has any."""
-    problems = verify(model)
-    if problems:
-        raise ValueError("the model is not well formed: " + "; ".join(problems[:5]))
-
-
 def _check_graph(graph: Graph, outer: set[Value], names: dict[str, str]) -> Iterator[str]:
     """Walk in order with what may be read so far: `outer`, the values of the enclosing graphs, and `names`, what is named where."""
     seen, names = set(outer), dict(names)

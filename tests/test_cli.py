@@ -134,6 +134,68 @@ def test_the_digits_are_read(call, tmp_path):
     assert "logits  float32[360, 10]" in call("run", CNN, "--inputs", DIGITS)[1]
 
 
+# ---- grad, gradcheck ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "gir"])
+def test_grad(call, tmp_path, suffix):
+    status, out, err = call("grad", MLP, tmp_path / f"g.{suffix}", "--wrt", "x", "--wrt", "layer1.*")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[:2] == [
+        "input   seed_logits      float32[N, 10]   times this, logits is differentiated",
+        "output  d_x              float32[N, 64]   with respect to x",
+    ]
+    found = graphir.load(tmp_path / f"g.{suffix}")
+    assert list(found.gradients.values()) == ["d_x", "d_layer1.weight", "d_layer1.bias"]
+    status, out, _ = call(
+        "run", tmp_path / f"g.{suffix}", "--input", "x=random", "--input", "seed_logits=random", "--dim", "N=2", "--fetch", "d_x"
+    )
+    assert status == 0
+    assert out.startswith("d_x  float32[2, 64]  min ")
+
+
+def test_grad_of_a_value_at_an_opset(call, tmp_path):
+    status, out, _ = call("grad", MLP, tmp_path / "g.onnx", "--of", "relu", "--of", "logits", "--wrt", "x", "--opset", "17")
+    assert status == 0
+    assert out.count("times this") == 2
+    assert graphir.load(tmp_path / "g.onnx").opsets[""] == 17
+
+
+def test_grad_through_pipes(tmp_path):
+    command = [sys.executable, "-m", "graphir", "grad", "-", "-"]
+    done = subprocess.run(command, input=Path(MLP).read_bytes(), capture_output=True, check=True)
+    assert "d_x" in [v.name for v in graphir.loads(done.stdout).outputs]
+
+
+def test_grad_refuses(call, tmp_path):
+    for arguments, text in (
+        (("--wrt", "layr1.weight"), "did you mean layer1.weight"),
+        (("--of", "x", "--wrt", "layer1.bias"), "no path leads from layer1.bias to x"),
+    ):
+        status, out, err = call("grad", MLP, tmp_path / "g.onnx", *arguments)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert text in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_gradcheck(call, tmp_path):
+    status, out, err = call("gradcheck", MLP, "--wrt", "layer*.bias", "--dim", "N=3")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["with", "respect", "to", "gradient", "difference", "relative", "error"]
+    assert [line.split()[0] for line in lines[1:]] == ["layer1.bias", "layer2.bias", "layer3.bias", "logits:"]
+    assert lines[-1] == "logits: 3 gradients agree"
+    np.save(tmp_path / "x.npy", np.ones((1, 64), np.float32))
+    report = json.loads(call("gradcheck", MLP, "--wrt", "x", "--input", f"x={tmp_path / 'x.npy'}", "--json")[1])
+    assert (report["of"], report["ok"], len(report["gradients"])) == (["logits"], True, 1)
+
+
+def test_gradcheck_finds_what_differs(call):
+    status, out, _ = call("gradcheck", MLP, "--wrt", "layer1.weight", "--tolerance", "0")
+    assert status == 1
+    assert "WRONG" in out and out.endswith("logits: 1 of 1 gradients differ\n")
+
+
 # ---- export -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -226,9 +288,9 @@ def test_no_arguments_show_the_help(call):
     assert "Usage: graphir" in out
 
 
-@pytest.mark.parametrize("verb", ["info", "check", "run", "export"])
+@pytest.mark.parametrize("verb", ["info", "check", "run", "export", "grad", "gradcheck"])
 def test_a_file_that_is_not_there(call, tmp_path, verb):
-    status, _, err = call(verb, tmp_path / "none.onnx", *([tmp_path / "x.gir"] if verb == "export" else []))
+    status, _, err = call(verb, tmp_path / "none.onnx", *([tmp_path / "x.gir"] if verb in ("export", "grad") else []))
     assert (status, err.count("\n")) == (1, 1)
     assert "none.onnx" in err
 

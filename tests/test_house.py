@@ -157,7 +157,7 @@ def is_overload(node: ast.FunctionDef | ast.ClassDef) -> bool:
 def test_the_door_agrees_with_itself():
     tree = ast.parse((ROOT / "graphir/__init__.py").read_text())
     typed = {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level for a in n.names}
-    assert typed == set(graphir.__all__) == {"ops", *graphir._HOME}
+    assert typed == set(graphir.__all__) == {*graphir._ROOMS, *graphir._HOME}
     assert all(getattr(graphir, name) is not None for name in graphir.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = graphir.nothing

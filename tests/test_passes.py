@@ -56,8 +56,8 @@ BEFORE_AFTER = [
     ("prune", prune, lambda x: (E.exp(x), E.neg(E.abs_(x)))[0], ["exp: float32[N, 4] = Exp(x)"]),
     ("identity", simplify, lambda x: E.exp(E.identity(x)), ["identity: float32[N, 4] = Identity(x)", "exp: float32[N, 4] = Exp(x)"]),
     ("two transposes are none", simplify, lambda x: E.exp(S.transpose(S.transpose(x, perm=(1, 0)), perm=(1, 0))),
-     ["transpose: float32[4, N] = Transpose(x, perm=[1, 0])", "transpose_2: float32[N, 4] = Transpose(x, perm=[0, 1])",
-      "transpose_1: float32[N, 4] = Transpose(transpose, perm=[1, 0])", "exp: float32[N, 4] = Exp(x)"]),
+     ["transpose: float32[4, N] = Transpose(x, perm=[1, 0])", "transpose_1: float32[N, 4] = Transpose(x, perm=[0, 1])",
+      "transpose_2: float32[N, 4] = Transpose(transpose, perm=[1, 0])", "exp: float32[N, 4] = Exp(x)"]),
     ("of two reshapes one counts", simplify, lambda x: S.reshape(S.reshape(x, [-1]), [2, -1]),
      ["weight c_-1: int64[1] = {-1}", "weight c_2_-1: int64[2] = {2, -1}", "reshape: float32[4*N] = Reshape(x, c_-1)",
       "reshape_1: float32[2, 2*N] = Reshape(x, c_2_-1)", "reshape_2: float32[2, 2*N] = Reshape(reshape, c_2_-1)"]),
@@ -132,3 +132,22 @@ def test_inference_reports_what_does_not_fit_and_goes_on() -> None:
     )
     (problem,) = infer(model)
     assert str(problem).startswith("node 'product': MatMul: ")
+
+
+def test_functions_that_unfold_without_bounds_are_refused_in_time() -> None:
+    model = called({})
+    for i in range(40):  # each calls the one below it twice
+        body = Graph(f"f{i}")
+        v = body.input("v", None)
+        key = ("local", f"F{i - 1}" if i else "Leaf", "")
+        first = body.append(Operator(*key), (v,), {}, [None], "", ["a"]).outputs[0]
+        body.outputs = [x for x in body.append(Operator(*key), (first,), {}, [None], "", ["b"]).outputs if x is not None]
+        model.functions["local", f"F{i}", ""] = Function("local", f"F{i}", body, opsets={"": 28})
+    leaf = Graph("leaf")
+    v = leaf.input("v", None)
+    leaf.outputs = [x for x in leaf.append(ops.OPS["", "Exp"], (v,), {}, [None], "", ["e"]).outputs if x is not None]
+    model.functions["local", "Leaf", ""] = Function("local", "Leaf", leaf, opsets={"": 28})
+    model.graph.append(Operator("local", "F39"), (model.graph.inputs[0],), {}, [None], "bomb", ["z"])
+    infer(model)
+    with pytest.raises(TypeError, match="unfold to more than"):
+        expand(model, lambda op: True)

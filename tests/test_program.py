@@ -43,6 +43,7 @@ PIECES = [
     lambda a, b: ops.shape.slice_(ops.shape.concat(a, b, axis=1), [1], [5], [1]),
     lambda a, b: ops.elementwise.where(ops.logic.greater(a, b), a, b),
     lambda a, b: ops.activation.softmax(a),
+    lambda a, b: ops.shape.slice_(a, [-1], [-5], [1], [-1]),
 ]  # fmt: skip
 
 
@@ -63,6 +64,35 @@ def test_a_program_agrees_with_the_interpreter(pieces: list[tuple[int, int, int]
         results = program.run(feeds)
         for name, x in expected.items():
             np.testing.assert_allclose(results[name], x, rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(PIECES) - 1), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=15), st.data())
+def test_updates_take_place_all_at_once(pieces: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    """Three runs, whatever is read when, and whatever is handed out as well: the state is what a run without updates makes of the state before."""
+    graph = Graph("random")
+    states = [graph.weight(name, np.linspace(-1, i, 12, dtype="float32").reshape(3, 4), "state") for i, name in enumerate("abc")]
+    values: list[Value] = [graph.input("x", F32), *states]
+    for piece, i, j in pieces:
+        values.append(PIECES[piece](values[-1 - i % len(values)], values[-1 - j % len(values)]))
+    graph.outputs = data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True))
+    updates = {w: data.draw(st.sampled_from(values)) for w in states if data.draw(st.booleans())}
+    model = Model(graph)
+    for w, v in updates.items():
+        model.update(w, v)
+    program, still = runtime.compile(model), runtime.compile(model)
+    feeds = {"x": np.random.default_rng(0).uniform(-1, 1, (3, 4)).astype("float32")}
+    for _ in range(3):
+        for name in program.state:
+            still.state[name] = program.state[name]
+        before, names = dict(program.state), [v.name for v in graph.outputs]
+        expected = still.run(feeds, fetch=[*names, *(v.name for v in updates.values())])
+        results = program.run(feeds)
+        for name in names:
+            np.testing.assert_array_equal(results[name], expected[name])
+            results[name] += 7  # it is the caller's own
+        for w in states:
+            np.testing.assert_array_equal(program.state[w.name], expected[updates[w].name] if w in updates else before[w.name])
 
 
 def test_results_are_the_callers_own() -> None:
@@ -137,6 +167,17 @@ def test_state_is_updated_all_at_once() -> None:
         program.state["c"] = 1
     with pytest.raises(ValueError, match=r"is float32\[2\]; it was given"):
         program.state["a"] = np.zeros(3, "float32")
+
+
+def test_state_that_is_still_looked_at_is_not_written() -> None:
+    graph = Graph("views")
+    x, w = graph.input("x", TensorType("float32", (2, 2))), graph.weight("w", np.eye(2, dtype="float32"), "state")
+    model, turned = Model(graph), ops.shape.slice_(w, [-1], [-5], [1], [-1])
+    model.update(w, ops.elementwise.exp(x))
+    graph.output(ops.elementwise.mul(turned, 2.0), "y")
+    program = runtime.compile(model)
+    assert program.run({"x": np.zeros((2, 2), "float32")})["y"].tolist() == [[0, 2], [2, 0]]
+    assert program.run({"x": np.zeros((2, 2), "float32")})["y"].tolist() == [[2, 2], [2, 2]]
 
 
 WRONG_FEEDS = [

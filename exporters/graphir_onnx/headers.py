@@ -1,18 +1,20 @@
 """Elements without their children, as messages. A header's children are nodes, weights, functions, and the tensors and graphs in attributes."""
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 from graphir.ir import Graph, Node, Operator, Value
-from graphir.model import Function
+from graphir.model import Function, Model
 from graphir.types import Type
 
 from .attributes import encode_attribute, encode_attributes
 from .elements import TypeCodec, encode_notes, encode_opsets, encode_pairs
 
 MODEL_FIELDS = ("ir_version", "producer_name", "producer_version", "domain", "model_version")
+GRADIENTS = "graphir.gradients"  # the entry of the metadata that tells a model's gradients: a JSON list of [of, wrt, output]
 RECURRENT = ("LSTM", "GRU", "RNN")
 Info = tuple[str, Type | None]
 
@@ -123,14 +125,33 @@ def function(x: Function, opsets: Mapping[str, int], notes: Mapping[str, Any] | 
     return proto
 
 
-def model(opsets: Mapping[str, int], metadata: Mapping[str, str], carried: Mapping[str, Any]) -> ModelProto:
-    """A model as a message."""
+def model(opsets: Mapping[str, int], x: Model, carried: Mapping[str, Any]) -> ModelProto:
+    """A model as a message. carried: what it carries, the versions to write among it."""
     proto = ModelProto(**{k: carried[k] for k in MODEL_FIELDS if k in carried})
     if carried.get("doc"):
         proto.doc_string = carried["doc"]
     encode_opsets(proto.opset_import, opsets)
-    encode_pairs(proto.metadata_props, metadata)
+    encode_pairs(proto.metadata_props, x.metadata)
+    if x.gradients:
+        encode_pairs(proto.metadata_props, {GRADIENTS: _gradients_text(x.gradients)})
     return proto
+
+
+def take_gradients(x: Model) -> None:
+    """Move the gradients from a model's metadata to where they belong. What is not just as `model` writes it stays."""
+    text = x.metadata.get(GRADIENTS, "")
+    try:
+        found = {(of, wrt): output for of, wrt, output in json.loads(text)}
+        as_written = next(reversed(x.metadata)) == GRADIENTS and _gradients_text(found) == text
+    except (ValueError, TypeError, RecursionError):
+        return
+    if found and as_written and all(isinstance(name, str) for key, output in found.items() for name in (*key, output)):
+        del x.metadata[GRADIENTS]
+        x.gradients = found
+
+
+def _gradients_text(gradients: Mapping[tuple[str, str], str]) -> str:
+    return json.dumps([[*key, output] for key, output in gradients.items()], ensure_ascii=False)
 
 
 def model_notes(proto: ModelProto) -> dict[str, Any]:

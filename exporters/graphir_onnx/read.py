@@ -98,6 +98,7 @@ class Reader:
         graph.needs_upgrade = needs_upgrade(opsets)
         self.graph(proto.graph, graph, None, self.big)
         model = Model(graph, opsets=opsets, target_opsets=dict(opsets), metadata=decode_pairs(proto.metadata_props))
+        headers.take_gradients(model)
         for key, f in zip(keys, proto.functions):
             model.functions[key] = self.function(f)
         for t in external_tensors(proto.training_info):
@@ -106,7 +107,7 @@ class Reader:
         for field in ("graph", "functions", "training_info"):
             proto.ClearField(field)
         carried = self._unimported(headers.model_notes(proto), opsets, graph)
-        model.carried = keep(carried, proto, headers.model(model.opsets, model.metadata, carried)) or {}
+        model.carried = keep(carried, proto, headers.model(model.opsets, model, carried)) or {}
         if needed_ir(model) > proto.ir_version:
             model.carried["needed_ir"] = needed_ir(model)
         return model

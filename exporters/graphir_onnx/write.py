@@ -48,7 +48,7 @@ class Writer:
         if ir_version is not None:
             carried["ir_version"] = ir_version
         proto = ModelProto()
-        restore(proto, carried, headers.model(opsets, model.metadata, carried))
+        restore(proto, carried, headers.model(opsets, model, carried))
         self.graph(proto.graph, model.graph)
         for f in model.functions.values():
             self.function(proto.functions.add(), f)

@@ -11,10 +11,13 @@ import click
 from .. import __version__
 from .check import check
 from .export import export
+from .grad import grad
+from .gradcheck import gradcheck
 from .info import info
 from .run import run
 from .runtimes import runtimes
 from .terminal import clean, say
+from .train import train
 
 
 @click.group(
@@ -25,13 +28,13 @@ from .terminal import clean, say
 @click.version_option(__version__, message="graphir %(version)s")
 @click.pass_context
 def graphir(context: click.Context) -> None:
-    """Take any ONNX model: see it, run it, and hand it on."""
+    """Take any ONNX model: see it, run it, differentiate it, and hand it on."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         context.exit(2)
 
 
-for _verb in (run, export, info, check, runtimes):
+for _verb in (run, export, info, check, grad, gradcheck, train, runtimes):
     _verb.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show a traceback where there is an error."))
     graphir.add_command(_verb)
 

@@ -14,13 +14,17 @@ from ..ir import Value
 from ..model import Model
 from ..types import TensorType, Type, bind
 
+_DAMAGED = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
-def feeds(model: Model, file: str | None, given: Iterable[str], dims: Mapping[str, int], seed: int) -> tuple[dict[str, Any], list[str]]:
+
+def feeds(
+    model: Model, file: str | None, given: Iterable[str], dims: Mapping[str, int], seed: int, all_of_them: bool = True
+) -> tuple[dict[str, Any], list[str]]:
     """The arrays to feed, by input name, and the names in `file` that are no inputs.
 
     given: NAME=FILE.npy, NAME=zeros, NAME=random or NAME=random:8x64; it goes before what `file`, an .npz, holds under that name.
     dims: sizes for the symbols in the types of inputs that are drawn.
-    Raises ValueError where a name, a size or a file does not serve, or where an input that has no default is not given.
+    Raises ValueError where a name, a size or a file does not serve, or, where `all_of_them` are asked for, an input that has no default is not given.
     """
     inputs = {v.name: v for v in model.inputs}
     rng = np.random.default_rng(seed)
@@ -31,11 +35,23 @@ def feeds(model: Model, file: str | None, given: Iterable[str], dims: Mapping[st
             raise ValueError(f"--input {text}: no input is called {text.partition('=')[0]!r}; expected {_listed(inputs.values())}")
         found[name] = _from_text(inputs[name], text[len(name) + 1 :], dims, rng)
     missing = [v for v in inputs.values() if v.name not in found and v.tensor is None]
-    if missing:
+    if missing and all_of_them:
         have = f"; {file} holds {', '.join([*found, *others])}" if file else ""
         remedy = have or f"; give --input {missing[0].name}=FILE.npy, or --inputs FILE.npz"
         raise ValueError(f"the input {_listed(missing[:1])} is missing{remedy}")
     return found, others
+
+
+def arrays_of(file: str) -> dict[str, np.ndarray]:
+    """The arrays in an .npz by name. Raises ValueError where it is none, or damaged."""
+    loaded = _loaded(file)
+    if isinstance(loaded, np.ndarray):
+        raise ValueError(f"{file} holds one array without a name; expected an .npz")
+    with loaded:
+        try:
+            return {name: loaded[name] for name in loaded.files}
+        except _DAMAGED:
+            raise ValueError(f"{file} holds what is no plain array, or is damaged") from None
 
 
 def _listed(inputs: Iterable[Value]) -> str:
@@ -51,7 +67,7 @@ def _from_npz(file: str, inputs: Mapping[str, Value]) -> tuple[dict[str, Any], l
             return {n: _as_declared(loaded[n], inputs[n]) for n in loaded.files if n in inputs}, [
                 n for n in loaded.files if n not in inputs
             ]
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error):
+        except _DAMAGED:
             raise ValueError(f"{file} holds what is no plain array, or is damaged") from None
 
 

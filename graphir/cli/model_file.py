@@ -1,18 +1,25 @@
-"""The argument MODEL of every verb."""
+"""The arguments MODEL and DESTINATION of the verbs."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .terminal import progress
+from .terminal import progress, say_all
 
 if TYPE_CHECKING:
     from ..model import Model
 
 PIPE = "-"
+_BINARY = ("onnx", "gir")
 model_argument = click.argument("model_file", metavar="MODEL")
+format_option = click.option(
+    "--format", "format_", metavar="NAME", help="onnx, gir, json or txt. [default: the suffix; for a pipe onnx, for a terminal txt]"
+)
+opset_option = click.option(
+    "--opset", type=click.IntRange(1), metavar="N", help="The version of the standard operators to write. [default: the model's own]"
+)
 
 
 def read(model_file: str, verify: bool = False) -> "Model":
@@ -23,3 +30,30 @@ def read(model_file: str, verify: bool = False) -> "Model":
         if model_file == PIPE:
             return graphir.loads(sys.stdin.buffer.read())
         return graphir.load(Path(model_file), verify=verify)
+
+
+def kind_of(destination: str, format_: str | None) -> str:
+    """The format in which a pipe or a terminal gets a model. A usage error where it would garble the terminal."""
+    terminal = destination == PIPE and sys.stdout.isatty()
+    kind = format_ or ("txt" if terminal else "onnx")
+    if terminal and kind in _BINARY:
+        raise click.UsageError(f"{kind} is binary and would garble the terminal; give a file, a pipe, or --format txt")
+    return kind
+
+
+def write(model: "Model", destination: str, format_: str | None, options: dict[str, Any]) -> None:
+    """Write a model to a file, a pipe or the terminal. options: the format's own; those that are None are left out."""
+    import graphir
+
+    options = {name: x for name, x in options.items() if x is not None}
+    kind = kind_of(destination, format_)
+    with progress(f"writing {destination}"):
+        if destination != PIPE:
+            graphir.save(model, Path(destination), format=format_, **options)
+            return
+        data = graphir.dumps(model, kind, **options)
+    if sys.stdout.isatty():
+        say_all(data.decode())
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .model_file import model_argument, read
+from .options import Bytes, dim_option, input_option, inputs_option, known_symbols, runtime_option
 from .terminal import progress, say, say_columns
 
 if TYPE_CHECKING:
@@ -12,53 +13,17 @@ if TYPE_CHECKING:
     from ..plugins import Limits
 
 
-class _Bytes(click.ParamType):
-    """A number of bytes: 1000000, 500k, 4G."""
-
-    name = "bytes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        text = str(value)
-        scale = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
-        digits = text[:-1] if scale > 1 else text
-        return int(digits) * scale if digits.isdecimal() else self.fail(f"{text!r} is no number of bytes, such as 4G", param, ctx)
-
-
-class _Dim(click.ParamType):
-    """A size for a symbol: N=8."""
-
-    name = "dim"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """The symbol and its size."""
-        name, _, size = str(value).rpartition("=")
-        return (name, int(size)) if name and size.isdecimal() else self.fail(f"{value!r} is no size, such as N=8", param, ctx)
-
-
-class _Given(click.ParamType):
-    """An input: NAME=FILE.npy, NAME=zeros, NAME=random."""
-
-    name = "input"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is."""
-        return value if "=" in value else self.fail(f"{value!r} is no input, such as x=FILE.npy, x=zeros or x=random", param, ctx)
-
-
 @click.command(short_help="Run a model on arrays.")
 @model_argument
-@click.option("--inputs", "file", metavar="FILE.npz", help="Arrays by input name; others in the file are left alone.")
-@click.option(
-    "--input", "given", type=_Given(), metavar="NAME=...", multiple=True, help="One input: FILE.npy, zeros, random, or random:8x64."
-)
+@inputs_option
+@input_option
 @click.option("--output", metavar="FILE.npz", help="Save the results, by name.")
 @click.option("--fetch", multiple=True, metavar="ADDRESS|all", help="Values to compute, outputs or not. [default: the outputs]")
-@click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the model; `graphir runtimes` lists them.")
+@runtime_option
 @click.option("--against", metavar="RUNTIME", help="Run there too and compare; exit status 1 where they disagree.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of random inputs and of random operators.")
-@click.option("--dim", "dims", type=_Dim(), multiple=True, metavar="N=8", help="A size for a symbol, where zeros or random fill an input.")
-@click.option("--limit-memory", type=_Bytes(), default="4G", show_default=True, metavar="BYTES", help="What one node may allocate.")
+@dim_option
+@click.option("--limit-memory", type=Bytes(), default="4G", show_default=True, metavar="BYTES", help="What one node may allocate.")
 @click.option("--limit-trips", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N", help="Trips of loops, in all.")
 @click.option(
     "--limit-seconds", type=click.FloatRange(0, min_open=True), default=600, show_default=True, metavar="S", help="Wall time of the run."
@@ -72,7 +37,7 @@ def run(
     from .feeds import feeds
 
     model = read(model_file)
-    arrays, others = feeds(model, file, given, _known_symbols(model, dict(dims)), seed)
+    arrays, others = feeds(model, file, given, known_symbols(model, dict(dims)), seed)
     if others:
         say(f"note: {file} also holds {', '.join(others)}, which the model does not take", error=True)
     limits = Limits(memory=limit_memory, trips=limit_trips, seconds=limit_seconds)
@@ -83,19 +48,6 @@ def run(
     if against is None:
         return 0
     return _compare(found, _results(model, against, arrays, fetch, limits, seed), runtime, against)
-
-
-def _known_symbols(model: "Model", dims: dict[str, int]) -> dict[str, int]:
-    """The sizes; a usage error where one is for a symbol that no input has."""
-    from ..dims import symbols
-    from ..types import TensorType
-
-    shapes = [v.type.shape for v in model.inputs if isinstance(v.type, TensorType) and v.type.shape]
-    free = sorted({s for shape in shapes for d in shape for s in symbols(d)})
-    for name in dims:
-        if name not in free:
-            raise click.UsageError(f"--dim {name}: no input has a dim of that name; expected one of {', '.join(free) or 'none'}")
-    return dims
 
 
 def _results(model: "Model", runtime: str, arrays: dict[str, Any], fetch: tuple[str, ...], limits: "Limits", seed: int) -> dict[str, Any]:

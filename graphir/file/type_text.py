@@ -24,11 +24,11 @@ class TypeWriter:
         self._numbers: dict[int, Dim] = {}
 
     def text(self, type_: Type) -> str:
-        """The text of a type. Raises FormatError for one that could not be read again, for its dims are too long."""
+        """The text of a type. Raises FormatError for one that could not be read again."""
         if isinstance(type_, TensorType):
             type_ = TensorType(type_.dtype, type_.shape)  # contents are no part of the text, and must not use up numbers
         text = str(map_dims(type_, self._numbered))
-        if len(text) > PARSE_LIMIT or text.count("(") > DEPTH:
+        if "(" in text or len(text) > PARSE_LIMIT:
             TypeReader().read(text)
         return text
 

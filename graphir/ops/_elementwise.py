@@ -18,6 +18,8 @@ from ..types import TensorType
 from ._op import Op, RuleError, T, op
 from ._types import broadcast, computed
 
+Rule = Callable[..., Any]  # a gradient rule
+
 # ---- rules -----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -28,9 +30,9 @@ def same_type(x: Value) -> TensorType:
 
 
 def unary(
-    module: str, name: str, since: int, types: frozenset, doc: str, on_number: Callable[[Any], Any] | None = None, input: str = "x"
-) -> Op[[Any], Value]:
-    """An op of one input, which is called `input`, whose output has the same type. on_number: what it does to contents."""
+    module: str, name: str, since: int, types: frozenset, doc: str, on_number: Callable[[Any], Any] | None = None, input: str = "x", gradient: Rule | None = None
+) -> Op[[Any], Value]:  # fmt: skip
+    """An op of one input, which is called `input`, whose output has the same type. on_number: what it does to contents; gradient: its rule."""
 
     def rule(x: T) -> TensorType:
         t = x.type
@@ -39,13 +41,15 @@ def unary(
         return TensorType(t.dtype, t.shape, None if on_number is None else computed(x.shape, (x,), on_number))
 
     rule.__signature__ = Signature([Parameter(input, Parameter.POSITIONAL_OR_KEYWORD, annotation=T)], return_annotation=TensorType)
-    return declared(rule, module, name, since, types, doc)
+    return declared(rule, module, name, since, types, doc, gradient)
 
 
 def met(a: Value, b: Value, on_numbers: Callable[[Any, Any], Any] | None = None, result: np.dtype | None = None) -> TensorType:
     """The type of what a and b make by broadcasting. on_numbers: what is done to contents; result: its dtype, by default that of a."""
     t, u = a.type, b.type
-    shape = t.shape if t.shape == u.shape else broadcast(a.shape, b.shape)
+    shape, other = t.shape, u.shape
+    if shape is None or other is None or (shape != other and shape[len(shape) - len(other) :] != other):
+        shape = broadcast(a.shape, b.shape)
     if t.known is None and result is None and shape == t.shape:
         return t
     known = None if on_numbers is None or shape is None else computed(shape, (a, b), on_numbers, result)
@@ -53,20 +57,21 @@ def met(a: Value, b: Value, on_numbers: Callable[[Any, Any], Any] | None = None,
 
 
 def binary(
-    module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None, result: np.dtype | None = None
+    module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None, result: np.dtype | None = None,
+    gradient: Rule | None = None,
 ) -> Op[[Any, Any], Value]:  # fmt: skip
-    """An op of two inputs that broadcast, as `met` types it."""
+    """An op of two inputs that broadcast, as `met` types it. gradient: its rule."""
 
     def rule(a: T, b: T) -> TensorType:
         return met(a, b, on_numbers, result)
 
-    return declared(rule, module, name, since, types, doc)
+    return declared(rule, module, name, since, types, doc, gradient)
 
 
 def variadic(
-    module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None
-) -> Op[..., Value]:
-    """An op of one or more inputs that broadcast. on_numbers: what it does to the contents of two of them."""
+    module: str, name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None, gradient: Rule | None = None
+) -> Op[..., Value]:  # fmt: skip
+    """An op of one or more inputs that broadcast. on_numbers: what it does to the contents of two of them; gradient: its rule."""
 
     def rule(*data_0: T) -> TensorType:
         if not data_0:
@@ -78,19 +83,23 @@ def variadic(
         known = None if on_numbers is None else computed(shape, data_0, partial(_folded, on_numbers))
         return TensorType(first.dtype, shape, known)
 
-    return declared(rule, module, name, since, types, doc)
+    return declared(rule, module, name, since, types, doc, gradient)
 
 
 def _folded(function: Callable[[Any, Any], Any], *row: Any) -> Any:
     return reduce(function, row)
 
 
-def declared(rule: Callable[..., TensorType], module: str, name: str, since: int, types: frozenset, doc: str) -> Any:
+def declared(
+    rule: Callable[..., TensorType], module: str, name: str, since: int, types: frozenset, doc: str, gradient: Rule | None = None
+) -> Any:
     """The op of that name which `module` declares by `rule`, whose function is called as the op, in snake case."""
     function = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     rule.__name__ = function + "_" if keyword.iskeyword(function) or hasattr(builtins, function) else function
     rule.__doc__, rule.__module__ = doc, module
-    return op(name, since=since, T=types)(rule)
+    made: Any = op(name, since=since, T=types)(rule)
+    made.gradient_rule = gradient
+    return made
 
 
 # ---- contents: numbers and dims; TypeError where the result hangs on sizes that are not known ---------------------------------------------

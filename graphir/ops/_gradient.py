@@ -6,11 +6,15 @@ The driver owns what every rule would have to repeat: un-broadcasting, accumulat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 import graphir.ops as ops
 
-from ..dtypes import FLOATS
-from ..ir import Graph, Node, Value
-from ..types import TensorType, Type
+from ..dims import Expr
+from ..dtypes import FLOATS, INT64
+from ..ir import Graph, Node, UnknownRank, Value
+from ..tensors import Tensor
+from ..types import SequenceType, TensorType, Type
 from ._op import Op, arguments, decompose
 
 
@@ -24,19 +28,58 @@ def gradients(of: Mapping[Value, Value], wrt: Sequence[Value]) -> list[Value | N
     All values live in one graph, and the new nodes are built at its end. Raises GradientError for an operator on the way that has no rule.
     """
     graph = next(iter(of)).graph
-    return _Sweep(graph, _depending_on(graph, wrt)).run(of, wrt)
+    kept = {v for node in graph.nodes for v in node.outputs if v is not None}
+    return _Sweep(graph, depending_on(graph.nodes, wrt), kept).run(of, wrt)
 
 
 def is_float(v: Value | None) -> bool:
-    """Whether gradients flow through a value: a tensor of floats, or a sequence or optional of them."""
-    return v is not None and _has_floats(v.type)
+    """Whether gradients may flow through a value: a tensor of floats, a sequence or optional of them, or something whose type is not known."""
+    return v is not None and (v.type is None or _has_floats(v.type))
 
 
-def zeros_like(x: Value) -> Value:
-    """Zeros of the type of x."""
-    import numpy as np
+def zeros_like(x: Value, dims: Value | list[int] | None = None, fill: float = 0) -> Value:
+    """Zeros of the type of x, or of its dtype in another shape; filled with another number if one is given. Of a sequence: zeros like each element."""
+    if isinstance(x.type, SequenceType):
+        return ops.sequence.each(zeros_like, x)
+    dims = shape_of(x) if dims is None else dims
+    return ops.create.constant_of_shape(
+        x.graph.number(dims, INT64) if isinstance(dims, list) else dims, value=Tensor.of(np.full(1, fill, x.dtype))
+    )
 
-    return ops.create.constant_of_shape(ops.shape.shape(x), value=np.zeros(1, x.dtype))
+
+def sum_up(*parts: Value) -> Value:
+    """The sum of values of one type; of sequences, the sequence of the sums."""
+    return ops.sequence.each(sum_up, *parts) if isinstance(parts[0].type, SequenceType) else ops.elementwise.sum_(*parts)
+
+
+def non_default(op: Op[..., Any], **attributes: Any) -> dict[str, Any]:
+    """Those of the attributes that are not the op's defaults: what a rule hands on need not stand in each node."""
+    return {name: x for name, x in attributes.items() if x != op.defaults[name]}
+
+
+def expand_to(dy: Value, x: Value) -> Value:
+    """dy repeated to the shape of x, to which it broadcasts."""
+    old, new = dy.type.shape, x.type.shape
+    if old is not None and old == new:
+        return dy
+    if old is not None and new is not None:
+        there = (*[None] * (len(new) - len(old)), *old)
+        dims = [1 if a == b else b for a, b in zip(there, new)]  # where dy has the size, 1 asks for no more
+        if not any(isinstance(d, Expr) for d in dims):
+            return shaped_as(ops.shape.expand(dy, dims), x)
+    return shaped_as(ops.shape.expand(dy, shape_of(x)), x)
+
+
+def shape_of(x: Value) -> Value | list[int]:
+    """The dims of x: numbers where all of them are known, else the vector that the run makes."""
+    dims = x.type.shape
+    return ops.shape.shape(x) if dims is None or any(isinstance(d, Expr) for d in dims) else list(dims)  # pyright: ignore[reportReturnType]
+
+
+def shaped_as(v: Value, x: Value) -> Value:
+    """v, of which it is sure that it has the shape of x, where its type rule could not know."""
+    v.type = TensorType(v.dtype, x.type.shape)
+    return v
 
 
 def sum_to(dy: Value, x: Value) -> Value:
@@ -59,77 +102,88 @@ def sum_to(dy: Value, x: Value) -> Value:
     ones = ops.logic.equal(ops.shape.shape(x), 1)
     axes = ops.shape.reshape(ops.index.non_zero(ones), [-1])
     dy = ops.reduce.reduce_sum(dy, axes, keepdims=1, noop_with_empty_axes=1)
-    dy.type = TensorType(dy.dtype, x.shape)  # what the rule cannot know
-    return dy
+    return shaped_as(dy, x)
 
 
 class _Sweep:
-    """One walk backwards. needed: the values that depend on what is differentiated for."""
+    """One walk backwards.
 
-    def __init__(self, graph: Graph, needed: set[Value]):
+    needed: the values that depend on what is differentiated for. kept: those that keep their names, to which the total gradients are added.
+    """
+
+    def __init__(self, graph: Graph, needed: set[Value], kept: set[Value]):
         self.graph = graph
         self.needed = needed
+        self.kept = kept
         self.parts: dict[Value, list[Value]] = {}
 
     def run(self, of: Mapping[Value, Value], wrt: Sequence[Value]) -> list[Value | None]:
         for v, seed in of.items():
             self.parts.setdefault(v, []).append(seed)
-        self.back(list(self.graph.nodes), set(wrt))
+        self.back(list(self.graph.nodes))
         return [self.total(v) for v in wrt]
 
-    def back(self, nodes: list[Node], stop: Iterable[Value] = ()) -> None:
-        """Walk these nodes from the last to the first. The parts of values in `stop` stay."""
+    def back(self, nodes: list[Node]) -> None:
+        """Walk these nodes from the last to the first."""
         for node in reversed(nodes):
             if any(v in self.parts and v in self.needed for v in node.outputs if v is not None):
                 self.node(node)
 
     def total(self, v: Value | None) -> Value | None:
-        """The gradient of a value: the sum of what its readers gave, made once."""
+        """The gradient of a value: the sum of what its readers gave, made once, and named after it."""
         parts = self.parts.get(v) if v is not None else None
         if not parts or v is None:
             return None
         if len(parts) > 1:
-            self.parts[v] = parts = [ops.elementwise.sum_(*parts)]
-        return parts[0]
+            self.parts[v] = parts = [sum_up(*parts)]
+        dv = parts[0]
+        if dv.node is not None and dv.graph is self.graph and dv not in self.kept:
+            self.kept.add(dv.named(self.free_name(v.name)))
+        return dv
+
+    def free_name(self, name: str) -> str:
+        """The first free one of d_<name>, d2_<name>, ...; in a body behind the body's name, so that those are left to the main graph."""
+        where = f"{self.graph.name}_" if self.graph.parent is not None else ""
+        n, found = 1, f"{where}d_{name}"
+        while not self.graph.is_free(found):
+            n += 1
+            found = f"{where}d{n}_{name}"
+        return found
 
     def node(self, node: Node) -> None:
-        op = node.op
-        if not isinstance(op, Op):
-            raise GradientError(
-                f"{op} of node {node.label!r} is not declared to graphir, so it cannot be differentiated; {self._way(node)}"
-            )
-        if op.gradient_rule is None and op.decomposition is None:
-            raise GradientError(f"no gradient rule for {op}, which node {node.label!r} applies; {self._way(node)}")
+        op = self.differentiable(node)
+        if op.gradient_rule is none:
+            return
         dys = [self.total(v) for v in node.outputs]
         if op.gradient_rule is None:
             self.decomposed(node, dys)
             return
-        inputs, entries = self.asked(node, op.gradient_rule, dys)
-        if entries is None:
-            return
+        try:
+            inputs, entries = self.asked(node, op.gradient_rule, dys)
+        except UnknownRank as e:
+            raise GradientError(f"{e}, which the gradient rule of {op} must know for node {node.label!r}; {self._way(node)}") from None
         if len(entries) != len(inputs):
             raise GradientError(f"the gradient rule of {op} gives {len(entries)} entries for {len(inputs)} inputs of node {node.label!r}")
         for v, dv in zip(inputs, entries):
             if v is not None and dv is not None and v in self.needed and is_float(v):
                 self.parts.setdefault(v, []).append(sum_to(dv, v) if isinstance(v.type, TensorType) else dv)
 
-    def asked(
-        self, node: Node, rule: Callable[..., Any], dys: list[Value | None]
-    ) -> tuple[list[Value | None], Sequence[Value | None] | None]:
+    def asked(self, node: Node, rule: Callable[..., Any], dys: list[Value | None]) -> tuple[list[Value | None], Sequence[Value | None]]:
         """The inputs of a node, then what its bodies capture, and what its rule gives for each."""
         op = node.op
         assert isinstance(op, Op)
-        if rule is none:
-            return [], None
         inputs = list(node.inputs)
         if not (op.inputs and op.inputs[-1].variadic):
             inputs += [None] * (len(op.inputs) - len(inputs))
+        attributes = arguments(node)
+        if op.may_have_bodies:
+            attributes["needed"] = self.needed  # so that no gradient is carried from trip to trip that nobody asked for
         if op.outputs == "one":
-            made = rule(dys[0], node.outputs[0], *inputs, **arguments(node))
+            made = rule(dys[0], node.outputs[0], *inputs, **attributes)
         else:
             ask_for_outputs(node)
             dys += [None] * (len(node.outputs) - len(dys))
-            made = rule(tuple(dys), tuple(node.outputs), *inputs, **arguments(node))
+            made = rule(tuple(dys), tuple(node.outputs), *inputs, **attributes)
         if node.op.may_have_bodies and node.bodies:
             inputs += ops.control.captures(*node.bodies.values())
         return inputs, (made,) if isinstance(made, Value) or made is None else made
@@ -139,21 +193,40 @@ class _Sweep:
         before = len(self.graph.nodes)
         made = decompose(node)
         built = self.graph.nodes[before:]
-        inner = _Sweep(self.graph, _depending_on(self.graph, [v for v in node.inputs if v in self.needed], built))
+        self.kept.update(v for n in built for v in n.outputs if v is not None)
+        inner = _Sweep(self.graph, depending_on(built, [v for v in _read(node) if v in self.needed]), self.kept)
         for v, dy in zip(made, dys):
             if v is not None and dy is not None:
                 inner.parts.setdefault(v, []).append(dy)
         inner.back(built)
-        for v in dict.fromkeys(node.inputs):
+        for v in dict.fromkeys(_read(node)):
             if v is not None and v in self.needed and v in inner.parts:
                 self.parts.setdefault(v, []).extend(inner.parts[v])
 
+    def differentiable(self, node: Node) -> Op[..., Any]:
+        """The op of a node. Raises GradientError where it has no gradient that could be built."""
+        op = node.op
+        untyped = next((v for v in (*node.inputs, *node.outputs) if v is not None and v.type is None), None)
+        if isinstance(op, Op) and untyped is not None and untyped.node is not None and untyped in self.needed:
+            node, op = untyped.node, untyped.node.op  # the type is not known because nothing is known of its maker
+        if not isinstance(op, Op):
+            raise GradientError(
+                f"{op} of node {node.label!r} is not declared to graphir, so it cannot be differentiated; {self._way(node)}"
+            )
+        if op.gradient_rule is None and op.decomposition is None:
+            raise GradientError(f"no gradient rule for {op}, which node {node.label!r} applies; {self._way(node)}")
+        if untyped is not None and op.gradient_rule is not none:
+            raise GradientError(f"the type of {untyped.name} is not known, so {op} of node {node.label!r} cannot be differentiated")
+        return op
+
     def _way(self, node: Node) -> str:
         """From the values that are differentiated for to a node, for messages."""
-        way, v = [node.label], next((v for v in node.inputs if v in self.needed), None)
-        while v is not None and len(way) < 12:
+        way, at = [node.label], node
+        while len(way) < 12 and (v := next((v for v in _read(at) if v in self.needed), None)) is not None:
             way.append(v.name)
-            v = next((x for x in v.node.inputs if x in self.needed), None) if v.node is not None else None
+            if v.node is None:
+                break
+            at = v.node
         return f"it lies on the path {' -> '.join(reversed(way))}"
 
 
@@ -179,16 +252,27 @@ def ask_for_outputs(node: Node) -> None:
                 node.add_output(i, types[i])
 
 
-def _depending_on(graph: Graph, wrt: Iterable[Value | None], nodes: Sequence[Node] | None = None) -> set[Value]:
-    """The float values that depend on `wrt`, in this graph."""
-    needed: set[Value] = {v for v in wrt if v is not None}
-    for node in graph.nodes if nodes is None else nodes:
-        read = list(node.inputs)
-        if node.op.may_have_bodies and node.bodies:
-            read += ops.control.captures(*node.bodies.values())
-        if any(v in needed for v in read):
+def depending_on(nodes: Iterable[Node], wrt: Iterable[Value]) -> set[Value]:
+    """Those of `wrt`, and the float values that these nodes make of them."""
+    needed = set(wrt)
+    for node in nodes:
+        if any(v in needed for v in _read(node)):
             needed.update(v for v in node.outputs if v is not None and is_float(v))
     return needed
+
+
+def leading_to(nodes: Sequence[Node], of: Iterable[Value]) -> set[Value]:
+    """Those of `of`, and the float values from which these nodes make them."""
+    found = set(of)
+    for node in reversed(nodes):
+        if any(v in found for v in node.outputs):
+            found.update(v for v in _read(node) if v is not None and is_float(v))
+    return found
+
+
+def _read(node: Node) -> list[Value | None]:
+    """The inputs of a node, and what its bodies capture."""
+    return [*node.inputs, *(ops.control.captures(*node.bodies.values()) if node.op.may_have_bodies and node.bodies else ())]
 
 
 def _has_floats(t: Type | None) -> bool:

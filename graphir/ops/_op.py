@@ -18,6 +18,7 @@ __all__ = [
     "T1", "T2", "T3", "AttributeSpec", "Bool", "DType", "Floats", "Index", "Input", "Ints", "Op", "MayOmit", "RuleError", "T", "arguments", "normalized", "op",
 ]  # fmt: skip
 
+ARRAYS = (np.ndarray, np.generic, Tensor)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -146,15 +147,17 @@ class Op(Operator, Generic[P, R]):
                 if i >= count:
                     break
                 v = inputs[i]
-                if v is None or v.type.__class__ is not TensorType:
+                if v is None or (t := v.type).__class__ is not TensorType:
                     continue
-                dtype = v.type.dtype
+                dtype = t.dtype
+                if dtype is first:
+                    continue
                 if first is None:
                     first = dtype
                     if dtype not in allowed:
                         name = self.inputs[min(i, len(self.inputs) - 1)].name
                         raise RuleError(f"{name} is {NAMES[dtype]}; expected one of {', '.join(sorted(NAMES[d] for d in allowed))}")
-                elif dtype is not first and dtype != first:
+                elif dtype != first:
                     raise RuleError(f"its inputs of type {var} are {NAMES[first]} and {NAMES[dtype]}; expected one dtype")
 
     # ---- calling --------------------------------------------------------------------------------------------------------------------
@@ -205,8 +208,11 @@ class Op(Operator, Generic[P, R]):
 
     def _existing(self, node: Node) -> tuple[Value | None, ...]:
         """The outputs of a new node; None for those that do not exist in its mode."""
-        node.outputs = [v if v is not None and v.type is not None else None for v in node.outputs]
-        return tuple(node.outputs)
+        made = tuple([v if v is not None and v.type is not None else None for v in node.outputs])
+        node.outputs = list(made)
+        while node.outputs and node.outputs[-1] is None:  # to readers of files, an output that is left out is one all the same
+            node.outputs.pop()
+        return made
 
     def _sort_arguments(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Attribute], int | None]:
         variadic = bool(self.inputs) and self.inputs[-1].variadic
@@ -235,16 +241,16 @@ class Op(Operator, Generic[P, R]):
 
     def _constants(self, graph: Graph, inputs: Sequence[Any]) -> tuple[Value | None, ...]:
         """The inputs, with a constant in place of each number, list and array; what is left out at the end is dropped."""
-        found = list(inputs)
+        found, last = list(inputs), len(self.inputs) - 1
         for i, x in enumerate(inputs):
-            if x is not None and not isinstance(x, Value):
-                found[i] = self._constant(graph, self.inputs[min(i, len(self.inputs) - 1)], x, inputs)
+            if x is not None and x.__class__ is not Value and x.__class__ is not Weight:
+                found[i] = self._constant(graph, self.inputs[i if i < last else last], x, inputs)
         while found and found[-1] is None:
             found.pop()
         return tuple(found)
 
     def _constant(self, graph: Graph, spec: Input, x: Any, inputs: Sequence[Any]) -> Value:
-        if isinstance(x, np.ndarray | np.generic | Tensor):
+        if isinstance(x, ARRAYS):
             return graph.root.weight(graph.fresh(spec.name), x)
         dtype = spec.number or self._neighbour(spec, inputs)
         if dtype is None:
@@ -258,9 +264,10 @@ class Op(Operator, Generic[P, R]):
         """The dtype of the first value among the inputs of the same type variable; a plain input takes any."""
         last = len(self.inputs) - 1
         for i, v in enumerate(inputs):
-            other = self.inputs[i if i < last else last]
-            if isinstance(v, Value) and other.number is None and (spec.var is None or other.var == spec.var):
-                return v.dtype
+            if v.__class__ is Value or v.__class__ is Weight:
+                other = self.inputs[i if i < last else last]
+                if other.number is None and (spec.var is None or other.var == spec.var):
+                    return v.type.dtype
         return None
 
     def __repr__(self) -> str:

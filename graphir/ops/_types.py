@@ -41,7 +41,7 @@ def broadcast(*shapes: Shape) -> Shape:
     """The shape in which these meet by NumPy's broadcasting. Raises RuleError where they cannot."""
     result = shapes[0]
     for shape in shapes[1:]:
-        if result is not shape and result != shape:
+        if result is not shape and result[len(result) - len(shape) :] != shape:  # mostly the one is the end of the other
             found = _broadcast_memo.get((result, shape))
             result = found if found is not None else _broadcast_two(result, shape)
     return result
@@ -62,6 +62,8 @@ def _broadcast_two(a: Shape, b: Shape) -> Shape:
 
 def fits(shape: Shape, onto: Shape) -> bool:
     """Whether `shape` may broadcast to `onto`, that one staying as it is. False only where it surely does not."""
+    if shape == onto[len(onto) - len(shape) :]:  # first, since it is what mostly happens, and quick
+        return True
     if len(shape) > len(onto):
         return False
     for a, b in zip(shape[::-1], onto[::-1]):

@@ -5,21 +5,29 @@ from functools import partial
 
 from ..types import TensorType
 from ._elementwise import same_type, unary
+from ._gradient import declare_none
 from ._op import RuleError, T, op
 from ._types import FLOAT, IEEE, INTS, SIGNED_INTS, WIDE_INTS, axis_of, fits
-from .elementwise import abs_, add, clip, div, erf, mul, tanh
+from .elementwise import abs_, add, clip, div, erf, exp, is_nan, mul, sub, tanh, where
+from .logic import and_, greater, less
+from .reduce import reduce_sum
 
 _unary = partial(unary, __name__)
 
 # ---- rectifiers ------------------------------------------------------------------------------------------------------------------------
 
-relu = _unary("Relu", 14, FLOAT | SIGNED_INTS, "max(x, 0).")
+relu = _unary("Relu", 14, FLOAT | SIGNED_INTS, "max(x, 0).", gradient=lambda dy, y, x: where(greater(y, 0.0), dy, 0.0))
 
 
 @op("LeakyRelu", since=16, T=FLOAT)
 def leaky_relu(x: T, *, alpha: float = 0.01) -> TensorType:
     """x where it is positive, alpha * x elsewhere."""
     return same_type(x)
+
+
+@leaky_relu.gradient
+def leaky_relu_gradient(dy, y, x, *, alpha):
+    return where(greater(x, 0.0), dy, mul(dy, alpha))
 
 
 @op("PRelu", since=16, T=FLOAT | WIDE_INTS)
@@ -30,16 +38,32 @@ def prelu(x: T, slope: T) -> TensorType:
     return same_type(x)
 
 
+@prelu.gradient
+def prelu_gradient(dy, y, x, slope):
+    positive = greater(x, 0.0)
+    return where(positive, dy, mul(dy, slope)), where(positive, 0.0, mul(dy, x))
+
+
 @op("Elu", since=22, T=FLOAT)
 def elu(x: T, *, alpha: float = 1.0) -> TensorType:
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
     return same_type(x)
 
 
+@elu.gradient
+def elu_gradient(dy, y, x, *, alpha):
+    return mul(dy, where(greater(x, 0.0), 1.0, add(y, alpha)))
+
+
 @op("Selu", since=22, T=FLOAT)
 def selu(x: T, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> TensorType:
     """gamma * x where it is positive, gamma * alpha * (exp(x) - 1) elsewhere."""
     return same_type(x)
+
+
+@selu.gradient
+def selu_gradient(dy, y, x, *, alpha, gamma):
+    return mul(dy, where(greater(x, 0.0), gamma, add(y, gamma * alpha)))
 
 
 @selu.decompose
@@ -53,6 +77,11 @@ def celu(x: T, *, alpha: float = 1.0) -> TensorType:
     return same_type(x)
 
 
+@celu.gradient
+def celu_gradient(dy, y, x, *, alpha):
+    return mul(dy, where(greater(x, 0.0), 1.0, add(div(y, alpha), 1.0)))
+
+
 @celu.decompose
 def _celu(x, *, alpha):
     return mul(elu(div(x, alpha)), alpha)
@@ -64,19 +93,35 @@ def thresholded_relu(x: T, *, alpha: float = 1.0) -> TensorType:
     return same_type(x)
 
 
+@thresholded_relu.gradient
+def thresholded_relu_gradient(dy, y, x, *, alpha):
+    return where(greater(x, alpha), dy, 0.0)
+
+
 @op("Shrink", since=9, T=IEEE | INTS)
 def shrink(input: T, *, bias: float = 0.0, lambd: float = 0.5) -> TensorType:
     """input + bias where it is less than -lambd, input - bias where it is more than lambd, 0 between."""
     return same_type(input)
 
 
+@shrink.gradient
+def shrink_gradient(dy, y, input, *, lambd, **attributes):
+    return where(greater(abs_(input), lambd), dy, 0.0)
+
+
 # ---- sigmoids --------------------------------------------------------------------------------------------------------------------------
 
-sigmoid = _unary("Sigmoid", 13, FLOAT, "1 / (1 + exp(-x)).")
-softplus = _unary("Softplus", 22, FLOAT, "log(1 + exp(x)).")
+sigmoid = _unary("Sigmoid", 13, FLOAT, "1 / (1 + exp(-x)).", gradient=lambda dy, y, x: mul(dy, mul(y, sub(1.0, y))))
+softplus = _unary("Softplus", 22, FLOAT, "log(1 + exp(x)).", gradient=lambda dy, y, x: mul(dy, sigmoid(x)))
 softsign = _unary("Softsign", 22, FLOAT, "x / (1 + abs(x)).", input="input")
 hard_swish = _unary("HardSwish", 22, FLOAT, "x times HardSigmoid of x, with alpha 1/6.")
 mish = _unary("Mish", 22, FLOAT, "x * tanh(softplus(x)).")
+
+
+@softsign.gradient
+def softsign_gradient(dy, y, x):
+    divisor = add(abs_(x), 1.0)
+    return div(dy, mul(divisor, divisor))
 
 
 @softsign.decompose
@@ -90,9 +135,20 @@ def hard_sigmoid(x: T, *, alpha: float = 0.2, beta: float = 0.5) -> TensorType:
     return same_type(x)
 
 
+@hard_sigmoid.gradient
+def hard_sigmoid_gradient(dy, y, x, *, alpha, beta):
+    return where(and_(greater(y, 0.0), less(y, 1.0)), mul(dy, alpha), 0.0)
+
+
 @hard_sigmoid.decompose
 def _hard_sigmoid(x, *, alpha, beta):
     return clip(add(mul(x, alpha), beta), 0.0, 1.0)
+
+
+@hard_swish.gradient
+def hard_swish_gradient(dy, y, x):
+    slope = where(less(x, 3.0), add(div(x, 3.0), 0.5), 1.0)
+    return mul(dy, where(greater(x, -3.0), slope, 0.0))
 
 
 @hard_swish.decompose
@@ -111,6 +167,13 @@ def swish(x: T, *, alpha: float = 1.0) -> TensorType:
     return same_type(x)
 
 
+@swish.gradient
+def swish_gradient(dy, y, x, *, alpha):
+    scaled = y if alpha == 1 else mul(y, alpha)
+    s = sigmoid(x if alpha == 1 else mul(x, alpha))
+    return mul(dy, add(s, mul(scaled, sub(1.0, s))))
+
+
 @swish.decompose
 def _swish(x, *, alpha):
     return mul(x, sigmoid(x if alpha == 1 else mul(x, alpha)))
@@ -122,6 +185,18 @@ def gelu(x: T, *, approximate: str = "none") -> TensorType:
     if approximate not in ("none", "tanh"):
         raise RuleError(f"approximate is {approximate!r}; expected none or tanh")
     return same_type(x)
+
+
+@gelu.gradient
+def gelu_gradient(dy, y, x, *, approximate):
+    square = mul(x, x)
+    if approximate == "none":
+        below = add(mul(erf(mul(x, math.sqrt(0.5))), 0.5), 0.5)
+        return mul(dy, add(below, mul(x, mul(exp(mul(square, -0.5)), math.sqrt(0.5 / math.pi)))))
+    scale, cubic = math.sqrt(2 / math.pi), 0.044715
+    bell = tanh(mul(x, add(mul(square, scale * cubic), scale)))
+    slope = add(mul(square, 3 * scale * cubic), scale)
+    return mul(dy, mul(add(mul(bell, 0.5), 0.5), add(mul(mul(x, sub(1.0, bell)), slope), 1.0)))
 
 
 @gelu.decompose
@@ -143,6 +218,12 @@ def softmax(input: T, *, axis: int = -1) -> TensorType:
     return same_type(input)
 
 
+@softmax.gradient
+def softmax_gradient(dy, y, input, *, axis):
+    y = where(is_nan(y), 0.0, y)  # a row of nothing but -inf has no softmax, and must not spoil the gradients of others
+    return mul(y, sub(dy, reduce_sum(mul(dy, y), [axis], keepdims=1)))
+
+
 @op("LogSoftmax", since=13, T=FLOAT)
 def log_softmax(input: T, *, axis: int = -1) -> TensorType:
     """The logarithm of Softmax."""
@@ -150,8 +231,17 @@ def log_softmax(input: T, *, axis: int = -1) -> TensorType:
     return same_type(input)
 
 
+@log_softmax.gradient
+def log_softmax_gradient(dy, y, input, *, axis):
+    y = where(is_nan(y), -math.inf, y)  # as in Softmax
+    return sub(dy, mul(exp(y), reduce_sum(dy, [axis], keepdims=1)))
+
+
 @op("Hardmax", since=13, T=FLOAT)
 def hardmax(input: T, *, axis: int = -1) -> TensorType:
     """1 where the axis has its first largest element, 0 elsewhere."""
     axis_of(axis, input.rank)
     return same_type(input)
+
+
+declare_none(hardmax)

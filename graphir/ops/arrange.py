@@ -1,9 +1,18 @@
 """Operators that repeat, pad, crop and rearrange elements."""
 
-from ..dims import unknown
+import numpy as np
+
+import graphir.ops as ops
+
+from ..dims import Dim, unknown
+from ..ir import Value
+from ..tensors import Tensor
 from ..types import TensorType
+from ._gradient import shape_of, shaped_as
+from ._layout import reshaping, scatter_back, size_of, vector
 from ._op import Index, Ints, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, kept, known_dims, known_ints, unknowns
+from .elementwise import neg, where
 
 PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
@@ -20,6 +29,29 @@ def tile(input: T, repeats: Ints) -> TensorType:
         raise RuleError(f"repeats is {list(times)}; expected no negative number")
     dims = tuple(d * n for d, n in zip(input.shape, times))
     return TensorType(input.dtype, dims, kept(dims, input.known))
+
+
+@tile.gradient
+def tile_gradient(dy, y, input, repeats):
+    times = known_ints(repeats)
+    if times is None:
+        # (repeats[0], size of axis 0, repeats[1], ...): the copies of each axis are an axis of their own.
+        pairs = [ops.shape.unsqueeze(x, [1]) for x in (repeats, ops.shape.shape(input))]
+        copies = ops.shape.reshape(dy, ops.shape.reshape(ops.shape.concat(*pairs, axis=1), [-1]), allowzero=1)
+        return shaped_as(ops.reduce.reduce_sum(copies, list(range(0, 2 * input.rank, 2)), keepdims=0), input), None
+    dims: list[Dim] = []
+    sizes: list[int | Value] = []
+    axes = []
+    for i, (n, d) in enumerate(zip(times, input.shape)):
+        if n != 1:
+            axes.append(len(dims))
+            dims.append(n)
+            sizes.append(n)
+        dims.append(d)
+        sizes.append(size_of(input, i))
+    wanted = reshaping(dy.shape, dims)
+    copies = ops.shape.reshape(dy, vector(sizes), allowzero=1) if wanted is None else ops.shape.reshape(dy, wanted)
+    return ops.reduce.reduce_sum(copies, axes, keepdims=0) if axes else dy, None
 
 
 @op("Pad", since=25, T=ANY_25, Tind=INDEX)
@@ -47,6 +79,25 @@ def pad(data: T, pads: Ints, constant_value: T | None = None, axes: Index | None
     return TensorType(data.dtype, dims)
 
 
+@pad.gradient
+def pad_gradient(dy, y, data, pads, constant_value=None, axes=None, *, mode):
+    if mode != "constant":
+        return scatter_back(dy, data, lambda x: pad(x, pads, None, axes, mode=mode)), None, None, None
+    d_constant = None
+    if constant_value is not None:
+        inside = ops.create.constant_of_shape(ops.shape.shape(data), value=Tensor.of(np.ones(1, bool)))
+        d_constant = ops.reduce.reduce_sum(where(pad(inside, pads, None, axes), 0.0, dy), keepdims=0)
+    sizes, places = known_ints(pads), range(data.rank) if axes is None else known_ints(axes)
+    if sizes is None or places is None or min(sizes, default=0) < 0:
+        return shaped_as(pad(dy, neg(pads), None, axes), data), None, d_constant, None
+    cuts = [(i, before, after) for i, before, after in zip(places, sizes, sizes[len(places) :]) if before or after]
+    if not cuts:
+        return dy, None, d_constant, None
+    kept, starts, after = zip(*cuts)
+    ends = [-n if n else 2**63 - 1 for n in after]
+    return shaped_as(ops.shape.slice_(dy, list(starts), ends, list(kept)), data), None, d_constant, None
+
+
 @op("CenterCropPad", since=18, T=CLASSIC | FLOAT, Tind=INDEX)
 def center_crop_pad(input_data: T, shape: Index, *, axes: tuple[int, ...] | None = None) -> TensorType:
     """input_data cropped, or padded with zeros, to `shape` along the given axes (all by default), about its centre."""
@@ -56,6 +107,14 @@ def center_crop_pad(input_data: T, shape: Index, *, axes: tuple[int, ...] | None
         raise RuleError(f"shape has {len(sizes)} numbers; expected one for each of {len(places)} axes")
     wanted = dict(zip(places, sizes))
     return TensorType(input_data.dtype, tuple(wanted.get(i, d) for i, d in enumerate(input_data.shape)))
+
+
+@center_crop_pad.gradient
+def center_crop_pad_gradient(dy, y, input_data, shape, *, axes):
+    if axes is None:
+        return center_crop_pad(dy, shape_of(input_data)), None
+    sizes = vector([size_of(input_data, axis_of(a, input_data.rank)) for a in axes])
+    return center_crop_pad(dy, sizes, axes=axes), None
 
 
 @op("DepthToSpace", since=28, T=CLASSIC | FLOAT)
@@ -70,6 +129,16 @@ def depth_to_space(input: T, *, blocksize: int, mode: str = "DCR") -> TensorType
     return TensorType(input.dtype, (n, c // blocksize**2, h * blocksize, w * blocksize))
 
 
+@depth_to_space.gradient
+def depth_to_space_gradient(dy, y, input, *, blocksize, mode):
+    channels = input.shape[1]
+    if mode == "DCR" or not isinstance(channels, int):
+        return space_to_depth(dy, blocksize=blocksize, mode=mode)
+    # Only the newest SpaceToDepth has a mode: older ones can say this too.
+    order = np.arange(channels).reshape(blocksize**2, -1).T.reshape(-1)
+    return ops.index.gather(space_to_depth(dy, blocksize=blocksize), order.tolist(), axis=1)
+
+
 @op("SpaceToDepth", since=28, T=CLASSIC | FLOAT)
 def space_to_depth(input: T, *, blocksize: int, mode: str = "DCR") -> TensorType:
     """(N, C, H, W) to (N, C * b^2, H / b, W / b): each block of b x b pixels becomes b^2 channels. The inverse of DepthToSpace of the same mode."""
@@ -77,6 +146,11 @@ def space_to_depth(input: T, *, blocksize: int, mode: str = "DCR") -> TensorType
     if any(isinstance(d, int) and d % blocksize for d in (h, w)):
         raise RuleError(f"input has {h} x {w} pixels; expected multiples of the blocksize, {blocksize}")
     return TensorType(input.dtype, (n, c * blocksize**2, h // blocksize, w // blocksize))
+
+
+@space_to_depth.gradient
+def space_to_depth_gradient(dy, y, input, *, blocksize, mode):
+    return depth_to_space(dy, blocksize=blocksize, mode=mode)
 
 
 def _image(shape: tuple, blocksize: int, mode: str) -> tuple:
@@ -97,6 +171,11 @@ def trilu(input: T, k: Ints | None = None, *, upper: int = 1) -> TensorType:
     return TensorType(input.dtype, input.shape)
 
 
+@trilu.gradient
+def trilu_gradient(dy, y, input, k=None, *, upper):
+    return trilu(dy, k, upper=upper), None
+
+
 @op("ReverseSequence", since=28, T=CLASSIC | FLOAT)
 def reverse_sequence(input: T, sequence_lens: Ints, *, batch_axis: int = 1, time_axis: int = 0) -> TensorType:
     """input with the first sequence_lens[b] steps of each sequence b in reverse order, the others as they are."""
@@ -105,3 +184,8 @@ def reverse_sequence(input: T, sequence_lens: Ints, *, batch_axis: int = 1, time
     if {batch_axis, time_axis} != {0, 1}:
         raise RuleError(f"batch_axis is {batch_axis} and time_axis {time_axis}; expected 0 and 1, either way round")
     return TensorType(input.dtype, input.shape)
+
+
+@reverse_sequence.gradient
+def reverse_sequence_gradient(dy, y, input, sequence_lens, **attributes):
+    return reverse_sequence(dy, sequence_lens, **attributes), None

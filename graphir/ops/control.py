@@ -1,59 +1,18 @@
-"""Operators with bodies: If, Loop, Scan. What is needed to build bodies, and to type them."""
+"""Operators with bodies: If, Loop, Scan."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import graphir.ops as ops
 
-from ..dims import Dim, Expr, atoms, max_, nonnegative, unknown
+from ..dims import Dim, max_, nonnegative, unknown
 from ..dtypes import BOOL, INT64
-from ..ir import Graph, Node, Value, home
-from ..types import SequenceType, TensorType, Type, map_dims
+from ..ir import Graph, Node, Value
+from ..types import TensorType, Type
+from ._backward import Backward, Scanned, Trips, typed_as
+from ._bodies import at_exit, body_in, captures, is_unknown, paste, yield_more, yields
+from ._gradient import zeros_like
 from ._op import Bool, Ints, RuleError, op
-from ._types import axis_of, join, known_dims
-
-Join = Callable[[Type | None, Type | None], Type]
-
-
-def body_in(x: Value | Graph, name: str = "body") -> Graph:
-    """A new body. Its parent is `x`, or where an op on the value `x` would land now."""
-    return Graph(name, x if isinstance(x, Graph) else home([x]))
-
-
-def yields(body: Graph, *values: Value) -> None:
-    """Make `values` the outputs of a body, each through an Identity where no node of the body makes it, or where it is yielded already.
-
-    Raises ValueError for a value that the body cannot see.
-    """
-    around = [body]
-    while around[-1].parent is not None:
-        around.append(around[-1].parent)
-    outputs: list[Value] = []
-    for v in values:
-        if v.graph not in around:
-            raise ValueError(f"{v.name} is made in {v.graph.name!r}, which is not around {body.name!r}; yield it there first")
-        if v.node is None or v.graph is not body or v in outputs:
-            with body:
-                v = ops.OPS["", "Identity"](v)
-        outputs.append(v)
-    body.outputs = outputs
-
-
-def captures(*bodies: Graph) -> list[Value]:
-    """The values from outside that bodies read, in order of first use."""
-    found: dict[Value, None] = {}
-    for body in bodies:
-        inside = set(body.walk())
-        found.update((v, None) for g in body.walk() for v in _read_in(g) if v.graph not in inside)
-    return list(found)
-
-
-def _read_in(graph: Graph) -> Iterator[Value]:
-    for node in graph.nodes:
-        yield from (v for v in node.inputs if v is not None)
-    yield from graph.outputs
-
-
-# ---- types ------------------------------------------------------------------------------------------------------------------------------
+from ._types import axis_of, known_dims
 
 
 @op("If", since=25)
@@ -64,8 +23,37 @@ def if_(cond: Bool, *, then_branch: Graph, else_branch: Graph) -> list[Type]:
         raise RuleError(f"then_branch has {len(taken)} outputs and else_branch {len(other)}; expected as many")
     if cond.known is not None:
         taken = other = taken if cond.known[0] else other
-    meet = _at_exit((), then_branch, else_branch)
+    meet = at_exit((), then_branch, else_branch)
     return [meet(a.type, b.type) for a, b in zip(taken, other)]
+
+
+@if_.gradient
+def if_gradient(dys, ys, cond, *, then_branch, else_branch, needed):
+    """An If whose branches run the forward ones again, and yield the gradients of what they capture."""
+    node = _made_by(ys)
+    outer = [v for v in captures(then_branch, else_branch) if v in needed]
+    branches = [
+        Backward(node, branch, lambda v: typed_as(ops.elementwise.identity(_handed_out(node, v)), v))
+        for branch in (then_branch, else_branch)
+    ]
+    for back, branch in zip(branches, (then_branch, else_branch)):
+        back.sweep(zip(branch.outputs, dys), outer)
+    found = [v for v in outer if any(v in back.gradients for back in branches)]
+    for back in branches:
+        back.finish(*(back.gradient(v) for v in found))
+    with node.graph:
+        made = if_(cond, then_branch=branches[0].body, else_branch=branches[1].body) if found else ()
+    totals = {v: typed_as(dv, v) for v, dv in zip(found, made)}
+    return [None, *(totals.get(v) for v in captures(then_branch, else_branch))]
+
+
+def _handed_out(node: Node, v: Value) -> Value:
+    """A value that one branch of an If makes, as an output of the If; the other branch yields some value of its dtype and rank."""
+    for branch in node.bodies.values():
+        with branch:
+            yield_more(branch, v if v.graph is branch else zeros_like(v, [0] * v.rank))
+    types = node.op.infer(node.inputs, node.attributes)
+    return node.add_output(len(types) - 1, types[-1])
 
 
 @op("Loop", since=25)
@@ -77,10 +65,18 @@ def loop(m: Ints | None = None, cond: Bool | None = None, *v_initial: Value, bod
     count = len(v_initial)
     _check_body(body, count + 2, count + 1, f"{count} states")
     _check_state(body.inputs[1:], body.outputs[: count + 1])
-    meet = _at_exit((m, cond, *v_initial), body)
+    meet = at_exit((m, cond, *v_initial), body)
     final = [meet(v.type, out.type) for v, out in zip(v_initial, body.outputs[1:])]
     trips = _trips(m, cond, body)
     return final + [_stacked(meet(v.type, v.type), trips, 0) for v in body.outputs[count + 1 :]]
+
+
+@loop.gradient
+def loop_gradient(dys, ys, m=None, cond=None, *v_initial, body, needed):
+    node = _made_by(ys)
+    trips = Trips(node, v_initial, [], [(0, 0)] * (len(body.outputs) - 1 - len(v_initial)))
+    found = trips.back(dys, needed)
+    return [*[None] * len(node.inputs[:2]), *_of(found, trips.taken, v_initial), *_of(found, captures(body))]
 
 
 @op("Scan", since=25)
@@ -103,13 +99,65 @@ def scan(
     sure = sorted({d for d in lengths if isinstance(d, int)})
     if len(sure) > 1:
         raise RuleError(f"the scan inputs have lengths {sure}; expected one")
-    meet = _at_exit(given, body)
+    meet = at_exit(given, body)
     final = [meet(v.type, out.type) for v, out in zip(given[:count], body.outputs)]
     scanned = body.outputs[count:]
     axes = _one_each("scan_output_axes", scan_output_axes, len(scanned))
     _one_each("scan_input_directions", scan_input_directions, num_scan_inputs)
     _one_each("scan_output_directions", scan_output_directions, len(scanned))
     return final + [_stacked(meet(v.type, v.type), sure[0] if sure else lengths[0], a) for v, a in zip(scanned, axes)]
+
+
+@scan.gradient
+def scan_gradient(
+    dys, ys, *given, body, num_scan_inputs, scan_input_axes, scan_input_directions, scan_output_axes, scan_output_directions, needed
+):
+    count = len(given) - num_scan_inputs
+    elements = [*map(Scanned, given[count:], scan_input_axes or [0] * num_scan_inputs, scan_input_directions or [0] * num_scan_inputs)]
+    none = [0] * (len(body.outputs) - count)
+    trips = Trips(_made_by(ys), given[:count], elements, [*zip(scan_output_axes or none, scan_output_directions or none)])
+    found = trips.back(dys, needed)
+    return [*_of(found, body.inputs, given), *_of(found, captures(body))]
+
+
+def _made_by(ys: Sequence[Value | None]) -> Node:
+    return next(y.node for y in ys if y is not None and y.node is not None)
+
+
+def _of(found: dict[Value, Value], inside: Sequence[Value], outside: Sequence[Value] | None = None) -> list[Value | None]:
+    """What was found under values in a body, as gradients of those outside."""
+    return [typed_as(found[v], x) if v in found else None for v, x in zip(inside, outside or inside)]
+
+
+@scan.decompose
+def scan_by_loop(
+    *initial_state_and_scan_inputs, body, num_scan_inputs, scan_input_axes, scan_input_directions, scan_output_axes, scan_output_directions
+):
+    """A Loop that picks the elements by the number of the trip. It may have no trips, and its state need not keep its shape."""
+    given = initial_state_and_scan_inputs
+    count = len(given) - num_scan_inputs
+    axes, ends = scan_input_axes or [0] * num_scan_inputs, scan_input_directions or [0] * num_scan_inputs
+    length = ops.index.gather(ops.shape.shape(given[count]), axis_of(axes[0], given[count].rank))
+    last = ops.elementwise.sub(length, 1) if any(ends) else None
+    trip = body_in(body.parent or body, body.name)
+    i, go = trip.input(trip.fresh("i"), TensorType(INT64, ())), trip.input(trip.fresh("cond"), TensorType(BOOL, ()))
+    values = {v: trip.input(trip.fresh(v.name), v.type) for v in body.inputs[:count]}
+    with trip:
+        from_end = ops.elementwise.sub(last, i) if last is not None else i
+        for v, x, axis, end in zip(body.inputs[count:], given[count:], axes, ends):
+            values[v] = ops.index.gather(x, from_end if end else i, axis=axis)
+        paste(body, trip, values)
+        yields(trip, go, *(values.get(v, v) for v in body.outputs))
+    made = list(loop(length, None, *given[:count], body=trip))
+    none = [0] * (len(made) - count)
+    for k, axis, end in zip(range(count, len(made)), scan_output_axes or none, scan_output_directions or none):
+        if end:
+            made[k] = ops.shape.slice_(made[k], [-1], [-(2**63)], [0], [-1])
+        if axis:
+            perm = list(range(1, made[k].rank))
+            perm.insert(axis_of(axis, made[k].rank), 0)
+            made[k] = ops.shape.transpose(made[k], perm=perm)
+    return made
 
 
 def _check_body(body: Graph, inputs: int, outputs: int, why: str) -> None:
@@ -135,11 +183,7 @@ def _surely_differ(a: Type | None, b: Type | None) -> bool:
         return False
     if a.dtype != b.dtype or a.shape is None or b.shape is None:
         return a.dtype != b.dtype
-    return len(a.shape) != len(b.shape) or any(x != y and isinstance(x - y, int) and not _is_unknown(x) for x, y in zip(a.shape, b.shape))
-
-
-def _is_unknown(d: Dim) -> bool:
-    return isinstance(d, Expr) and d.is_unknown
+    return len(a.shape) != len(b.shape) or any(x != y and isinstance(x - y, int) and not is_unknown(x) for x, y in zip(a.shape, b.shape))
 
 
 def _trips(m: Value | None, cond: Value | None, body: Graph) -> Dim:
@@ -170,111 +214,3 @@ def _one_each(name: str, given: tuple[int, ...] | None, count: int) -> tuple[int
     if given is not None and len(given) != count:
         raise RuleError(f"{name} has {len(given)} entries; expected {count}")
     return given or (0,) * count
-
-
-# ---- what leaves a body, and what enters it ---------------------------------------------------------------------------------------------
-
-
-def _at_exit(inputs: Iterable[Value | None], *bodies: Graph) -> Join:
-    """Joins types that leave bodies. A dim leaves as it is where both have it and it is known outside, else as an unknown: one for each pair of dims."""
-    outer = _outer(inputs, *bodies)
-    fresh: dict[tuple[Dim, Dim], Dim] = {}
-
-    def dim(a: Dim, b: Dim) -> Dim:
-        if a == b and all(x.key in outer for x in atoms(a)):
-            return a
-        return fresh.setdefault((a, b), unknown())
-
-    return lambda a, b: join(a, b, dim)  # pyright: ignore[reportReturnType]  # None only for what an untyped body makes
-
-
-def _outer(inputs: Iterable[Value | None], *bodies: Graph) -> set[tuple]:
-    """The symbols and unknowns that stand outside: those in the types of the inputs and of what the bodies capture, by key."""
-    found: set[tuple] = set()
-
-    def collect(d: Dim) -> Dim:
-        found.update(a.key for a in atoms(d))
-        return d
-
-    for v in (*inputs, *captures(*bodies)):
-        if v is not None:
-            map_dims(v.type, collect)
-    return found
-
-
-def body_inputs(node: Node) -> dict[str, list[Type | None]]:
-    """What the inputs of each body of a node are on the first trip, given the types of the node's inputs: attribute -> types.
-
-    After the bodies are typed so, `widened` says whether that holds on later trips.
-    """
-    find = _BODY_INPUTS.get(node.op.name)
-    return find(node) if find is not None and not node.op.domain else {}
-
-
-def _loop_inputs(node: Node) -> dict[str, list[Type | None]]:
-    cond = node.inputs[1] if len(node.inputs) > 1 else None
-    return {"body": [TensorType(INT64, ()), TensorType(BOOL, ()) if cond is None else cond.type, *map(_type, node.inputs[2:])]}
-
-
-def _scan_inputs(node: Node) -> dict[str, list[Type | None]]:
-    count, axes = _scan_states(node), node.attributes.get("scan_input_axes")
-    types = [_type(v) for v in node.inputs]
-    for i in range(count, len(types)):
-        t = types[i]
-        if isinstance(t, TensorType):
-            axis = axes[i - count] if isinstance(axes, tuple) and i - count < len(axes) else 0
-            axis = 0 if t.shape is None else axis_of(axis, len(t.shape), f"the axis of scan input {i - count}")
-            types[i] = TensorType(t.dtype, t.shape and (*t.shape[:axis], *t.shape[axis + 1 :]))
-    return {"body": types}
-
-
-def _scan_states(node: Node) -> int:
-    count = node.attributes.get("num_scan_inputs")
-    return max(len(node.inputs) - (count if isinstance(count, int) else 0), 0)
-
-
-def _map_inputs(node: Node) -> dict[str, list[Type | None]]:
-    return {"body": [t.element if isinstance(t, SequenceType) else t for t in map(_type, node.inputs)]}
-
-
-_BODY_INPUTS: dict[str, Callable[[Node], dict[str, list[Type | None]]]] = {
-    "If": lambda node: {"then_branch": [], "else_branch": []},
-    "Loop": _loop_inputs,
-    "Scan": _scan_inputs,
-    "SequenceMap": _map_inputs,
-}
-
-
-def _type(v: Value | None) -> Type | None:
-    return None if v is None else v.type
-
-
-def widened(node: Node) -> dict[str, list[Type | None]]:
-    """Where what a typed body makes of its state does not fit the types with which it took it: wider types to type the body with again.
-
-    Empty when all fits. Each round makes a dim, a rank or contents unknown, so the rounds come to an end.
-    """
-    if node.op is not loop and node.op is not scan:
-        return {}
-    body = node.bodies["body"]
-    first, count = (1, len(node.inputs) - 1) if node.op is loop else (0, _scan_states(node))
-    outer = _outer(node.inputs, body)
-
-    def dim(a: Dim, b: Dim) -> Dim:
-        loose = _is_unknown(a) and not any(x.key in outer for x in atoms(a))
-        return a if a == b or loose else unknown()
-
-    types: list[Type | None] = [v.type for v in body.inputs]
-    for i, out in enumerate(body.outputs[:count], first):
-        types[i] = _wider(types[i], out.type, dim)
-    return {} if all(_same(t, v.type) for t, v in zip(types, body.inputs)) else {"body": types}
-
-
-def _wider(taken: Type | None, made: Type | None, dim: Callable[[Dim, Dim], Dim]) -> Type | None:
-    if made is None and isinstance(taken, TensorType):
-        return TensorType(taken.dtype)
-    return taken if made is None or taken is None else join(taken, made, dim)
-
-
-def _same(a: Type | None, b: Type | None) -> bool:
-    return a == b and (not isinstance(a, TensorType) or not isinstance(b, TensorType) or a.known == b.known)

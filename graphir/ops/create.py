@@ -5,11 +5,14 @@ from typing import Annotated, Any
 
 import numpy as np
 
+import graphir.ops as ops
+
 from ..dims import Dim, Expr, ceil_div, max_, unknown
 from ..dtypes import FLOAT32, INT64, STRING
 from ..ir import Graph, Value
 from ..tensors import SparseTensor, Tensor
 from ..types import KNOWN_LIMIT, TensorType
+from ._gradient import declare_none, zeros_like
 from ._op import T1, DType, Ints, RuleError, T, op
 from ._types import BOOLEAN, CLASSIC, FLOAT, IEEE, INTS, NUMERIC, axis_of, dtypes, kept, known_dims, length_of, unknowns
 
@@ -111,6 +114,16 @@ def _number(x: Value) -> int | float | Dim | None:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+@range_.gradient
+def range_gradient(dy, y, start, limit, delta, **attributes):
+    steps = ops.elementwise.cast_like(range_(0, ops.shape.size(dy), 1), dy)
+    return (
+        ops.reduce.reduce_sum(dy, keepdims=0),
+        None,
+        ops.reduce.reduce_sum(ops.elementwise.mul(dy, steps), keepdims=0),
+    )
+
+
 @op("EyeLike", since=22, T1=NUMERIC | BOOLEAN)
 def eye_like(input: T1, *, dtype: DType | None = None, k: int = 0) -> TensorType:
     """Zeros in the shape of a matrix, with ones on diagonal k; diagonal 0 is the main one, positive ones lie above it. dtype: that of input by default."""
@@ -129,6 +142,13 @@ def one_hot(indices: T1, depth: Depth, values: OffOn, *, axis: int = -1) -> Tens
         raise RuleError(f"values has shape {list(values.shape)}; expected [2]: off, on")
     at = axis_of(axis, indices.rank, beyond=1)
     return TensorType(values.dtype, (*indices.shape[:at], size[0], *indices.shape[at:]))
+
+
+@one_hot.gradient
+def one_hot_gradient(dy, y, indices, depth, values, *, axis):
+    chosen = one_hot(indices, depth, np.array([0, 1]), axis=axis)
+    zeros = zeros_like(values)
+    return None, None, ops.index.scatter_elements(zeros, ops.shape.reshape(chosen, [-1]), ops.shape.reshape(dy, [-1]), reduction="add")
 
 
 @op("RandomNormal", since=22, random=True)
@@ -174,3 +194,6 @@ def _float(dtype: Any) -> np.dtype:
     if made not in FLOAT:
         raise RuleError(f"numbers of {dtype} are asked for; expected float16, bfloat16, float32 or float64: give dtype")
     return made
+
+
+declare_none(constant, constant_of_shape, eye_like, random_normal, random_normal_like, random_uniform, random_uniform_like, bernoulli)

@@ -6,11 +6,14 @@ from functools import partial
 
 import numpy as np
 
-from ..dtypes import BOOL, DTYPES
+import graphir.ops as ops
+
+from ..dtypes import BOOL, DTYPES, NAMES
 from ..ir import Value
 from ..types import TensorType
 from . import _elementwise as numbers
 from ._elementwise import binary, met, unary, variadic
+from ._gradient import declare_none, is_float
 from ._op import T1, T2, DType, RuleError, T, op
 from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, broadcast, computed, dtypes
 
@@ -20,9 +23,9 @@ _variadic = partial(variadic, __name__)
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------------------------------
 
-add = _binary("Add", 14, NUMERIC, "a + b.", operator.add)
-sub = _binary("Sub", 14, NUMERIC, "a - b.", operator.sub)
-mul = _binary("Mul", 14, NUMERIC, "a * b.", operator.mul)
+add = _binary("Add", 14, NUMERIC, "a + b.", operator.add, gradient=lambda dy, y, a, b: (dy, dy))
+sub = _binary("Sub", 14, NUMERIC, "a - b.", operator.sub, gradient=lambda dy, y, a, b: (dy, neg(dy)))
+mul = _binary("Mul", 14, NUMERIC, "a * b.", operator.mul, gradient=lambda dy, y, a, b: (mul(dy, b), mul(dy, a)))
 
 
 @op("Div", since=14, T=NUMERIC)
@@ -31,10 +34,22 @@ def div(a: T, b: T) -> TensorType:
     return met(a, b, numbers.exact_quotient if a.dtype in FLOAT else numbers.truncated)
 
 
+@div.gradient
+def div_gradient(dy, y, a, b):
+    da = div(dy, b)
+    return da, neg(mul(da, y))
+
+
 @op("Mod", since=28, T=NUMERIC)
 def mod(a: T, b: T, *, fmod: int = 0) -> TensorType:
     """What is left of a after division by b: with the sign of b, or with that of a if fmod is set."""
     return met(a, b, numbers.truncated_remainder if fmod else numbers.remainder)
+
+
+@mod.gradient
+def mod_gradient(dy, y, a, b, **attributes):
+    quotient = round_(div(sub(a, y), b))  # whole but for rounding, whichever the mode
+    return dy, neg(mul(dy, quotient))
 
 
 @op("Pow", since=15, T=FLOAT | dtypes("int32 int64"), T1=NUMERIC)
@@ -43,14 +58,39 @@ def pow_(x: T, y: T1) -> TensorType:
     return met(x, y)
 
 
-neg = _unary("Neg", 13, FLOAT | SIGNED_INTS, "-x.", operator.neg)
-abs_ = _unary("Abs", 13, NUMERIC, "x without its sign.", numbers.magnitude)
+@pow_.gradient
+def pow_gradient(dy, power, x, y):
+    exponent = y if y.dtype == x.dtype else cast(y, to=NAMES[x.dtype])
+    if not is_float(y):
+        return _pow_gradient_x(dy, x, exponent), None
+    at_zero = ops.logic.and_(ops.logic.equal(x, 0.0), ops.logic.greater_or_equal(exponent, 0.0))
+    slope = mul(power, log(where(at_zero, 1.0, x)))  # 0 where 0^y does not change with y
+    return _pow_gradient_x(dy, x, exponent), cast_gradient(mul(dy, slope), power, y)
+
+
+def _pow_gradient_x(dy: Value, x: Value, y: Value) -> Value | None:
+    """dy * y * x^(y - 1), and 0 where y is 0."""
+    n = y.known[0] if y.known is not None and len(y.known) == 1 else None
+    if n == 0:
+        return None
+    if n == 1:
+        return dy
+    if n == 2:
+        return mul(dy, mul(x, 2.0))
+    if isinstance(n, int | float):
+        return mul(dy, mul(pow_(x, x.graph.number(n - 1, x.dtype)), n))
+    both = ops.logic.and_(ops.logic.equal(x, 0.0), ops.logic.equal(y, 0.0))  # 0 * 0^-1 is no number
+    return mul(dy, mul(y, pow_(where(both, 1.0, x), sub(y, 1.0))))
+
+
+neg = _unary("Neg", 13, FLOAT | SIGNED_INTS, "-x.", operator.neg, gradient=lambda dy, y, x: neg(dy))
+abs_ = _unary("Abs", 13, NUMERIC, "x without its sign.", numbers.magnitude, gradient=lambda dy, y, x: mul(dy, sign(x)))
 sign = _unary("Sign", 13, NUMERIC, "-1 where x is negative, 1 where it is positive, 0 where it is 0.", numbers.sign_of, "input")
-reciprocal = _unary("Reciprocal", 13, FLOAT, "1 / x.")
-sqrt = _unary("Sqrt", 13, FLOAT, "The square root of x.")
-exp = _unary("Exp", 13, FLOAT, "e to the x.", input="input")
-log = _unary("Log", 13, FLOAT, "The natural logarithm of x.", input="input")
-erf = _unary("Erf", 13, FLOAT, "The error function of x.", input="input")
+reciprocal = _unary("Reciprocal", 13, FLOAT, "1 / x.", gradient=lambda dy, y, x: neg(mul(dy, mul(y, y))))
+sqrt = _unary("Sqrt", 13, FLOAT, "The square root of x.", gradient=lambda dy, y, x: div(dy, mul(y, 2.0)))
+exp = _unary("Exp", 13, FLOAT, "e to the x.", input="input", gradient=lambda dy, y, x: mul(dy, y))
+log = _unary("Log", 13, FLOAT, "The natural logarithm of x.", input="input", gradient=lambda dy, y, x: div(dy, x))
+erf = _unary("Erf", 13, FLOAT, "The error function of x.", input="input", gradient=lambda dy, y, x: mul(dy, mul(exp(neg(mul(x, x))), 2 / math.sqrt(math.pi))))  # fmt: skip
 
 # ---- rounding --------------------------------------------------------------------------------------------------------------------------
 
@@ -60,25 +100,35 @@ round_ = _unary("Round", 22, FLOAT, "x rounded to the nearest whole number, halv
 
 # ---- trigonometry ----------------------------------------------------------------------------------------------------------------------
 
-sin = _unary("Sin", 22, FLOAT, "The sine of x.", input="input")
-cos = _unary("Cos", 22, FLOAT, "The cosine of x.", input="input")
-tan = _unary("Tan", 22, FLOAT, "The tangent of x.", input="input")
-asin = _unary("Asin", 22, FLOAT, "The arcsine of x.", input="input")
-acos = _unary("Acos", 22, FLOAT, "The arccosine of x.", input="input")
-atan = _unary("Atan", 22, FLOAT, "The arctangent of x.", input="input")
-sinh = _unary("Sinh", 22, FLOAT, "The hyperbolic sine of x.", input="input")
-cosh = _unary("Cosh", 22, FLOAT, "The hyperbolic cosine of x.", input="input")
-tanh = _unary("Tanh", 13, FLOAT, "The hyperbolic tangent of x.", input="input")
-asinh = _unary("Asinh", 22, FLOAT, "The inverse hyperbolic sine of x.", input="input")
-acosh = _unary("Acosh", 22, FLOAT, "The inverse hyperbolic cosine of x.", input="input")
-atanh = _unary("Atanh", 22, FLOAT, "The inverse hyperbolic tangent of x.", input="input")
+sin = _unary("Sin", 22, FLOAT, "The sine of x.", input="input", gradient=lambda dy, y, x: mul(dy, cos(x)))
+cos = _unary("Cos", 22, FLOAT, "The cosine of x.", input="input", gradient=lambda dy, y, x: neg(mul(dy, sin(x))))
+tan = _unary("Tan", 22, FLOAT, "The tangent of x.", input="input", gradient=lambda dy, y, x: mul(dy, add(mul(y, y), 1.0)))
+asin = _unary("Asin", 22, FLOAT, "The arcsine of x.", input="input", gradient=lambda dy, y, x: div(dy, sqrt(sub(1.0, mul(x, x)))))
+acos = _unary("Acos", 22, FLOAT, "The arccosine of x.", input="input", gradient=lambda dy, y, x: neg(div(dy, sqrt(sub(1.0, mul(x, x))))))
+atan = _unary("Atan", 22, FLOAT, "The arctangent of x.", input="input", gradient=lambda dy, y, x: div(dy, add(mul(x, x), 1.0)))
+sinh = _unary("Sinh", 22, FLOAT, "The hyperbolic sine of x.", input="input", gradient=lambda dy, y, x: mul(dy, cosh(x)))
+cosh = _unary("Cosh", 22, FLOAT, "The hyperbolic cosine of x.", input="input", gradient=lambda dy, y, x: mul(dy, sinh(x)))
+tanh = _unary("Tanh", 13, FLOAT, "The hyperbolic tangent of x.", input="input", gradient=lambda dy, y, x: mul(dy, sub(1.0, mul(y, y))))
+asinh = _unary("Asinh", 22, FLOAT, "The inverse hyperbolic sine of x.", input="input", gradient=lambda dy, y, x: div(dy, sqrt(add(mul(x, x), 1.0))))  # fmt: skip
+acosh = _unary("Acosh", 22, FLOAT, "The inverse hyperbolic cosine of x.", input="input", gradient=lambda dy, y, x: div(dy, sqrt(sub(mul(x, x), 1.0))))  # fmt: skip
+atanh = _unary("Atanh", 22, FLOAT, "The inverse hyperbolic tangent of x.", input="input", gradient=lambda dy, y, x: div(dy, sub(1.0, mul(x, x))))  # fmt: skip
 
 # ---- several inputs --------------------------------------------------------------------------------------------------------------------
 
-min_ = _variadic("Min", 13, NUMERIC, "The smallest of the inputs; NaN where one is NaN.", numbers.smaller)
-max_ = _variadic("Max", 13, NUMERIC, "The largest of the inputs; NaN where one is NaN.", numbers.larger)
-sum_ = _variadic("Sum", 13, FLOAT, "The sum of the inputs.")
-mean = _variadic("Mean", 13, FLOAT, "The mean of the inputs.")
+
+def _extreme_gradient(dy, y, *data):
+    """The inputs that are y share dy."""
+    if len(data) == 1:
+        return dy
+    found = [ops.logic.equal(x, y) for x in data]
+    share = div(dy, sum_(*(cast(x, to=NAMES[dy.dtype]) for x in found)))
+    return [where(x, share, 0.0) for x in found]
+
+
+min_ = _variadic("Min", 13, NUMERIC, "The smallest of the inputs; NaN where one is NaN.", numbers.smaller, gradient=_extreme_gradient)
+max_ = _variadic("Max", 13, NUMERIC, "The largest of the inputs; NaN where one is NaN.", numbers.larger, gradient=_extreme_gradient)
+sum_ = _variadic("Sum", 13, FLOAT, "The sum of the inputs.", gradient=lambda dy, y, *data: [dy] * len(data))
+mean = _variadic("Mean", 13, FLOAT, "The mean of the inputs.", gradient=lambda dy, y, *data: [div(dy, len(data))] * len(data))
 
 
 @op("Where", since=16, T1=BOOLEAN, T=CLASSIC | FLOAT)
@@ -86,6 +136,11 @@ def where(condition: T1, x: T, y: T) -> TensorType:
     """x where the condition holds, y elsewhere."""
     shape = broadcast(condition.shape, x.shape, y.shape)
     return TensorType(x.dtype, shape, computed(shape, (condition, x, y), lambda c, a, b: a if c else b))
+
+
+@where.gradient
+def where_gradient(dy, y, condition, x, other):
+    return None, where(condition, dy, 0.0), where(condition, 0.0, dy)
 
 
 @op("Clip", since=13, T=NUMERIC)
@@ -101,6 +156,15 @@ def clip(input: T, min: T | None = None, max: T | None = None) -> TensorType:
     return TensorType(input.dtype, input.shape, known)
 
 
+@clip.gradient
+def clip_gradient(dy, y, input, min, max):
+    raised, lowered = ops.logic.less(input, y), ops.logic.greater(input, y)
+    if min is not None and max is not None:  # where min > max, y is max everywhere
+        crossed = ops.logic.greater(min, max)
+        raised, lowered = ops.logic.and_(raised, ops.logic.not_(crossed)), ops.logic.or_(lowered, crossed)
+    return where(ops.logic.equal(input, y), dy, 0.0), min and where(raised, dy, 0.0), max and where(lowered, dy, 0.0)
+
+
 # ---- types -----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -108,6 +172,11 @@ def clip(input: T, min: T | None = None, max: T | None = None) -> TensorType:
 def identity(input: Value) -> TensorType:
     """input: a tensor, a sequence or an optional."""
     return input.type
+
+
+@identity.gradient
+def identity_gradient(dy, y, input):
+    return dy
 
 
 CASTABLE = ANY - COMPLEX
@@ -125,10 +194,20 @@ def cast(input: T1, *, to: DType, saturate: int = 1, round_mode: str = "up") -> 
     return _cast(input, DTYPES[to], round_mode)
 
 
+@cast.gradient
+def cast_gradient(dy, y, input, **attributes):
+    return dy if dy.dtype == input.dtype else cast(dy, to=NAMES[input.dtype])
+
+
 @op("CastLike", since=25, T1=CASTABLE_25, T2=CASTABLE_25)
 def cast_like(input: T1, target_type: T2, *, saturate: int = 1, round_mode: str = "up") -> TensorType:
     """input in the dtype of target_type, as Cast makes it."""
     return _cast(input, target_type.dtype, round_mode)
+
+
+@cast_like.gradient
+def cast_like_gradient(dy, y, input, target_type, **attributes):
+    return cast_gradient(dy, y, input), None
 
 
 def _cast(input: Value, to: np.dtype, round_mode: str) -> TensorType:
@@ -150,3 +229,6 @@ def is_nan(x: T1) -> TensorType:
 def is_inf(x: T1, *, detect_negative: int = 1, detect_positive: int = 1) -> TensorType:
     """Whether x is infinite, of the signs that are asked for."""
     return TensorType(BOOL, x.type.shape)
+
+
+declare_none(sign, floor, ceil, round_, is_nan, is_inf)

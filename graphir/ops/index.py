@@ -1,10 +1,19 @@
 """Operators that pick elements by index or by condition, and those that write at indices."""
 
+from collections.abc import Callable
+
+import graphir.ops as ops
+
 from ..dims import Dim, Expr, product, unknown
 from ..dtypes import INT64
+from ..ir import Value
 from ..types import TensorType
+from ._gradient import declare_none, expand_to, shape_of, shaped_as, zeros_like
+from ._layout import Margins, among_zeros, positions, reshape_like, scatter_back, size_of, vector
 from ._op import Bool, Floats, Index, Ints, MayOmit, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, int_vector, kept, known_ints, unknowns
+from .elementwise import add, cast, cast_like, div, mod, mul, where
+from .logic import and_, equal
 
 REDUCTIONS = ("none", "add", "mul", "max", "min")
 
@@ -25,11 +34,47 @@ def gather(data: T, indices: Index, *, axis: int = 0) -> TensorType:
     return TensorType(data.dtype, dims, kept(dims, known))
 
 
+@gather.gradient
+def gather_gradient(dy, y, data, indices, *, axis):
+    axis = axis_of(axis, data.rank)
+    places, n = known_ints(indices), data.shape[axis]
+    if places is not None and len(places) == 1:
+        at = places[0] + n if isinstance(n, int) and places[0] < 0 else places[0]
+        margins: Margins = (at, None) if at >= 0 else (None, -1 - at)
+        return among_zeros(dy if indices.rank else ops.shape.unsqueeze(dy, [axis]), data, {axis: margins}), None
+    if indices.rank == 1 and places is not None and isinstance(n, int) and sorted(i % n for i in places) == list(range(n)):
+        order = [i % n for i in places]
+        return gather(dy, [order.index(i) for i in range(n)], axis=axis), None
+    return add_along(dy, data, indices, axis), None
+
+
+def add_along(dy: Value, data: Value, indices: Value, axis: int) -> Value:
+    """Zeros in the shape of data, to which the slices of dy are added at `indices` along an axis, counted from the front."""
+    if indices.dtype != INT64:
+        indices = cast(indices, to="int64")
+    tuples = ops.shape.unsqueeze(indices, [-1])
+    if axis == 0:
+        return scatter_nd(zeros_like(data), tuples, dy, reduction="add")
+    # ScatterND writes along the first axis: that of data comes to the front, and goes back.
+    order = (axis, *(i for i in range(data.rank) if i != axis))
+    picked = tuple(range(axis, axis + indices.rank))
+    updates = ops.shape.transpose(dy, perm=picked + tuple(i for i in range(data.rank - 1 + indices.rank) if i not in picked))
+    dims = shape_of(data)
+    dims = [dims[i] for i in order] if isinstance(dims, list) else gather(dims, list(order))
+    added = scatter_nd(zeros_like(data, dims), tuples, updates, reduction="add")
+    return ops.shape.transpose(added, perm=tuple(order.index(i) for i in range(data.rank)))
+
+
 @op("GatherElements", since=13, T=CLASSIC | FLOAT, Tind=INDEX)
 def gather_elements(data: T, indices: Index, *, axis: int = 0) -> TensorType:
     """For each place in indices, the element of data at the same place but for `axis`, along which the index says where."""
     _check_along(data.shape, indices.shape, axis)
     return TensorType(data.dtype, indices.shape)
+
+
+@gather_elements.gradient
+def gather_elements_gradient(dy, y, data, indices, *, axis):
+    return scatter_elements(zeros_like(data), indices, dy, axis=axis, reduction="add"), None
 
 
 @op("GatherND", since=13, T=CLASSIC | FLOAT)
@@ -47,6 +92,13 @@ def gather_nd(data: T, indices: Ints, *, batch_dims: int = 0) -> TensorType:
     return TensorType(data.dtype, indices.shape[:-1] + data.shape[batch_dims + length :])
 
 
+@gather_nd.gradient
+def gather_nd_gradient(dy, y, data, indices, *, batch_dims):
+    if batch_dims:
+        return scatter_back(dy, data, lambda x: gather_nd(x, indices, batch_dims=batch_dims)), None
+    return scatter_nd(zeros_like(data), indices, dy, reduction="add"), None
+
+
 @op("ScatterElements", since=18, T=CLASSIC | FLOAT, Tind=INDEX)
 def scatter_elements(data: T, indices: Index, updates: T, *, axis: int = 0, reduction: str = "none") -> TensorType:
     """data, with each update written to its own place but for `axis`, along which the index says where.
@@ -58,6 +110,17 @@ def scatter_elements(data: T, indices: Index, updates: T, *, axis: int = 0, redu
     if all(isinstance(d, int) for d in indices.shape + updates.shape) and indices.shape != updates.shape:
         raise RuleError(f"indices has shape {list(indices.shape)} and updates {list(updates.shape)}; expected one shape")
     return TensorType(data.dtype, data.shape)
+
+
+@scatter_elements.gradient
+def scatter_elements_gradient(dy, y, data, indices, updates, *, axis, reduction):
+    def write(x, u, reduction):
+        return scatter_elements(x, indices, u, axis=axis, reduction=reduction)
+
+    def pick(x):
+        return shaped_as(gather_elements(x, indices, axis=axis), updates)
+
+    return _scatter_gradient(dy, y, data, updates, reduction, write, pick)
 
 
 @op("ScatterND", since=18, T=CLASSIC | FLOAT)
@@ -79,6 +142,39 @@ def scatter_nd(data: T, indices: Ints, updates: T, *, reduction: str = "none") -
         ):
             raise RuleError(f"updates has shape {list(updates.shape)}; expected {list(expected)}")
     return TensorType(data.dtype, data.shape)
+
+
+@scatter_nd.gradient
+def scatter_nd_gradient(dy, y, data, indices, updates, *, reduction):
+    def write(x, u, reduction):
+        return scatter_nd(x, indices, u, reduction=reduction)
+
+    def pick(x):
+        return shaped_as(gather_nd(x, indices), updates)
+
+    return _scatter_gradient(dy, y, data, updates, reduction, write, pick)
+
+
+def _scatter_gradient(
+    dy: Value, y: Value, data: Value, updates: Value, reduction: str, write: Callable[..., Value], pick: Callable[[Value], Value]
+) -> tuple[Value, None, Value]:
+    """The gradients of data and updates in y = write(data, updates, reduction); pick(x) reads where the updates go."""
+    if reduction == "none":
+        return write(dy, zeros_like(updates), "none"), None, pick(dy)
+    if reduction == "add":
+        return dy, None, pick(dy)
+    if reduction == "mul":
+        # y / update; but where an update is the only zero at its place, the product of the others.
+        zero = equal(updates, 0.0)
+        others = where(zero, 1.0, updates)
+        zeros = pick(write(zeros_like(data), cast_like(zero, updates), "add"))
+        lone = and_(zero, equal(zeros, 1.0))
+        factor = where(lone, pick(write(data, others, "mul")), div(pick(y), others))
+        return mul(dy, write(zeros_like(data, fill=1), updates, "mul")), None, mul(pick(dy), factor)
+    # All that reach the extreme share evenly.
+    kept, reached = equal(data, y), equal(updates, pick(y))
+    share = div(dy, write(cast_like(kept, dy), cast_like(reached, dy), "add"))
+    return where(kept, share, 0.0), None, where(reached, pick(share), 0.0)
 
 
 def _check_along(shape: tuple[Dim, ...], indices: tuple[Dim, ...], axis: int) -> None:
@@ -107,6 +203,19 @@ def tensor_scatter(past_cache: T, update: T, write_indices: Ints | None = None, 
     return TensorType(past_cache.dtype, past_cache.shape)
 
 
+@tensor_scatter.gradient
+def tensor_scatter_gradient(dy, y, past_cache, update, write_indices=None, *, axis, mode):
+    at = axis_of(axis, update.rank)
+    d_past = tensor_scatter(dy, zeros_like(update), write_indices, axis=axis, mode=mode)
+    if write_indices is None:
+        return d_past, shaped_as(ops.shape.slice_(dy, [0], vector([size_of(update, at)]), [at]), update), None
+    places = add(ops.shape.unsqueeze(write_indices, [1]), positions(update, at))
+    if mode == "circular":
+        places = mod(places, size_of(past_cache, at))
+    places = ops.shape.unsqueeze(places, [i for i in range(update.rank) if i not in (0, at)])
+    return d_past, gather_elements(dy, expand_to(places, update), axis=at), None
+
+
 @op("NonZero", since=13, T=CLASSIC | FLOAT)
 def non_zero(x: T) -> TensorType:
     """The indices of the elements that are not zero, one column for each, in row-major order."""
@@ -125,6 +234,15 @@ def compress(input: T, condition: Bool, *, axis: int | None = None) -> TensorTyp
     return TensorType(input.dtype, (*input.shape[:at], count, *input.shape[at + 1 :]))
 
 
+@compress.gradient
+def compress_gradient(dy, y, input, condition, *, axis):
+    places = ops.shape.reshape(non_zero(condition), [-1])
+    if axis is not None:
+        return add_along(dy, input, places, axis_of(axis, input.rank)), None
+    flat = zeros_like(input, ops.shape.reshape(ops.shape.size(input), [1]))
+    return reshape_like(scatter_elements(flat, places, dy), input), None
+
+
 @op("Unique", since=28, T=CLASSIC | FLOAT)
 def unique(x: T, *, axis: int | None = None, sorted: int = 1) -> tuple[TensorType, MayOmit, MayOmit, MayOmit]:
     """The distinct elements of x, or slices along an axis; where each occurs first; which of them each element of x is; how often each occurs.
@@ -137,6 +255,15 @@ def unique(x: T, *, axis: int | None = None, sorted: int = 1) -> tuple[TensorTyp
     at = axis_of(axis, x.rank)
     slices = TensorType(x.dtype, (*x.shape[:at], count, *x.shape[at + 1 :]))
     return slices, int_vector(count), int_vector(x.shape[at]), int_vector(count)
+
+
+@unique.gradient
+def unique_gradient(dys, ys, x, *, axis, **attributes):
+    """Of equal elements the first one counts."""
+    if axis is not None:
+        return add_along(dys[0], x, ys[1], axis_of(axis, x.rank))
+    flat = zeros_like(x, ops.shape.reshape(ops.shape.size(x), [1]))
+    return reshape_like(scatter_elements(flat, ys[1], dys[0]), x)
 
 
 @op("NonMaxSuppression", since=11)
@@ -157,3 +284,6 @@ def non_max_suppression(
     if boxes.rank != 3 or scores.rank != 3:
         raise RuleError(f"boxes has rank {boxes.rank} and scores {scores.rank}; expected 3 and 3")
     return TensorType(INT64, (*unknowns(1), 3))
+
+
+declare_none(non_zero, non_max_suppression)

@@ -6,6 +6,7 @@ from functools import partial
 from ..dtypes import BOOL
 from ..types import TensorType
 from ._elementwise import at_most, binary, equals, is_less, met, unary
+from ._gradient import declare_none
 from ._op import RuleError, T, op
 from ._types import BOOLEAN, INTS, NUMERIC, STRINGS
 
@@ -39,3 +40,7 @@ def bit_shift(x: T, y: T, *, direction: str) -> TensorType:
     if direction not in ("LEFT", "RIGHT"):
         raise RuleError(f"direction is {direction!r}; expected LEFT or RIGHT")
     return met(x, y)
+
+
+declare_none(equal, greater, greater_or_equal, less, less_or_equal, and_, or_, xor, not_)
+declare_none(bitwise_and, bitwise_or, bitwise_xor, bitwise_not, bit_shift)

@@ -2,8 +2,16 @@
 
 from typing import Any
 
+import numpy as np
+
+import graphir.ops as ops
+
+from ..dims import product
+from ..dtypes import INT64, NAMES
+from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
+from ._gradient import shaped_as
 from ._op import Index, MayOmit, RuleError, T, op
 from ._types import FLOAT, INDEX, expect_shape
 
@@ -27,9 +35,82 @@ def negative_log_likelihood_loss(
     return _loss(input, target, weight, reduction)
 
 
+@negative_log_likelihood_loss.gradient
+def negative_log_likelihood_loss_gradient(dy, y, input, target, weight, **how):
+    share, share_of_weight = _shares(dy, input, target, weight, **how)
+    dx = ops.elementwise.mul(_one_hot(target, input, -1.0), share)
+    return shaped_as(dx, input), None, weight and _weight_gradient(share_of_weight, y, input, target, weight, **how)
+
+
 @op("SoftmaxCrossEntropyLoss", since=13, T=FLOAT, Tind=INDEX)
 def softmax_cross_entropy_loss(
     scores: T, labels: Index, weights: T | None = None, *, ignore_index: int | None = None, reduction: str = "mean"
 ) -> tuple[TensorType, MayOmit]:
     """The negative log-likelihood loss of log(softmax(scores)) over the classes, which are axis 1; and these logarithms."""
     return _loss(scores, labels, weights, reduction), same_type(scores)
+
+
+@softmax_cross_entropy_loss.gradient
+def softmax_cross_entropy_loss_gradient(dys, ys, scores, labels, weights, **how):
+    (dy, dlogs), (y, logs) = dys, ys
+    probabilities = ops.elementwise.exp(logs)
+    found, dweights = [], None
+    if dy is not None:
+        share, share_of_weight = _shares(dy, logs, labels, weights, **how)
+        found.append(ops.elementwise.mul(ops.elementwise.sub(probabilities, _one_hot(labels, logs, 1.0)), share))
+        dweights = weights and _weight_gradient(share_of_weight, y, logs, labels, weights, **how)
+    if dlogs is not None:
+        found.append(ops.elementwise.sub(dlogs, ops.elementwise.mul(probabilities, ops.reduce.reduce_sum(dlogs, [1]))))
+    dx = found[0] if len(found) == 1 else ops.elementwise.add(*found)
+    return shaped_as(dx, scores), None, dweights
+
+
+def _shares(
+    dy: Value, x: Value, target: Value, weight: Value | None, *, ignore_index: int | None, reduction: str
+) -> tuple[Value, Value]:  # fmt: skip
+    """What the gradient of the loss is of -x at each target, in a form that meets x; then the same without the weights."""
+    counted = None if ignore_index is None else ops.logic.not_(ops.logic.equal(target, ignore_index))
+    taken = None if weight is None else ops.index.gather(weight, _classes(target, ignore_index))
+    if reduction == "mean":
+        dy = ops.elementwise.div(dy, _total(x, target, taken, counted))
+    found = []
+    for share in (dy if taken is None else ops.elementwise.mul(taken, dy), dy):
+        if counted is not None:
+            share = ops.elementwise.where(counted, share, 0.0)
+        found.append(ops.shape.unsqueeze(share, [1]) if share.rank else share)
+    return found[0], found[1]
+
+
+def _classes(target: Value, ignore_index: int | None) -> Value:
+    """The targets; the first class where they are ignored, for ignore_index need not be a class."""
+    return target if ignore_index is None else ops.elementwise.where(ops.logic.equal(target, ignore_index), 0, target)
+
+
+def _total(x: Value, target: Value, taken: Value | None, counted: Value | None) -> Any:
+    """What a mean is divided by: the weights that were taken, or how many targets count."""
+    if taken is not None:
+        return ops.reduce.reduce_sum(taken if counted is None else ops.elementwise.where(counted, taken, 0.0), keepdims=0)
+    if counted is not None:
+        return ops.reduce.reduce_sum(ops.elementwise.cast(counted, to=NAMES[x.dtype]), keepdims=0)
+    counts = product(target.shape), product((x.shape[0], *x.shape[2:]))
+    number = next((n for n in counts if isinstance(n, int)), None)
+    return ops.elementwise.cast(ops.shape.size(target), to=NAMES[x.dtype]) if number is None else number
+
+
+def _one_hot(target: Value, x: Value, on: float) -> Value:
+    """`on` at each target, 0 at the other classes of x, which are axis 1."""
+    classes = x.shape[1]
+    depth = classes if isinstance(classes, int) else ops.shape.shape(x, start=1, end=2)
+    indices = target if target.dtype == INT64 else ops.elementwise.cast(target, to="int64")
+    return ops.create.one_hot(indices, depth, np.array([0, on], x.dtype), axis=1)
+
+
+def _weight_gradient(
+    share: Value, y: Value, x: Value, target: Value, weight: Value, *, ignore_index: int | None, reduction: str
+) -> Value:  # fmt: skip
+    """Each weight gets what its targets lose; with the mean less what the mean is, for its divisor grows, too."""
+    places = ops.shape.unsqueeze(_classes(target, ignore_index), [1])
+    picked = ops.index.gather_elements(x, places, axis=1)
+    lost = ops.elementwise.add(picked, y) if reduction == "mean" else picked
+    each = ops.elementwise.mul(_one_hot(target, x, -1.0), ops.elementwise.mul(share, lost))
+    return shaped_as(ops.reduce.reduce_sum(each, [i for i in range(x.rank) if i != 1], keepdims=0), weight)

@@ -1,19 +1,66 @@
 """Products of matrices and tensors, sums along an axis, sorting."""
 
 from functools import lru_cache
+from string import ascii_letters
+
+import numpy as np
+
+import graphir.ops as ops
 
 from ..dims import Dim, Shape, broadcast_dim, unknown
-from ..dtypes import INT64
+from ..dtypes import INT64, NAMES
+from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
+from ._gradient import declare_none, non_default, shape_of, shaped_as, zeros_like
 from ._op import T1, T2, Index, Ints, RuleError, T, op
 from ._types import FLOAT, INDEX, NUMERIC, WIDE_INTS, axis_of, broadcast, dtypes, fits, known_dims, known_ints
+from .elementwise import cast, mul
 
 
 @op("MatMul", since=13, T=FLOAT | WIDE_INTS)
 def matmul(a: T, b: T) -> TensorType:
     """a @ b, as NumPy has it: the last axis of a meets the one before the last of b; earlier axes broadcast; a vector stands for a row or a column."""
     return TensorType(a.dtype, _multiplied(a.shape, b.shape))
+
+
+@matmul.gradient
+def matmul_gradient(dy, y, a, b):
+    if a.rank == b.rank == 1:
+        return shaped_as(mul(dy, b), a), shaped_as(mul(dy, a), b)
+    rows, columns = a, b
+    if a.rank == 1:
+        rows, dy = ops.shape.unsqueeze(a, [0]), ops.shape.unsqueeze(dy, [-2])
+    if b.rank == 1:
+        columns, dy = ops.shape.unsqueeze(b, [1]), ops.shape.unsqueeze(dy, [-1])
+    da, db = _matmul_gradient_a(dy, rows, columns), _matmul_gradient_b(dy, rows, columns)
+    return ops.shape.squeeze(da, [-2]) if a.rank == 1 else da, ops.shape.squeeze(db, [-1]) if b.rank == 1 else db
+
+
+def _matmul_gradient_a(dy: Value, a: Value, b: Value) -> Value:
+    """dy @ b', for matrices and stacks of them."""
+    made = gemm(dy, b, transB=1) if dy.rank == 2 else matmul(dy, _transposed(b))
+    return _with_matrices_as(made, a)
+
+
+def _matmul_gradient_b(dy: Value, a: Value, b: Value) -> Value:
+    """a' @ dy, for matrices and stacks of them; what meets one matrix is one matrix of all its rows."""
+    if b.rank > 2:
+        return _with_matrices_as(matmul(_transposed(a), dy), b)
+    if a.rank > 2:
+        a, dy = ops.shape.flatten(a, axis=-1), ops.shape.flatten(dy, axis=-1)
+    return _with_matrices_as(gemm(a, dy, transA=1), b)
+
+
+def _transposed(x: Value) -> Value:
+    """The matrices in the last two axes of x, transposed."""
+    return ops.shape.transpose(x, perm=(*range(x.rank - 2), x.rank - 1, x.rank - 2))
+
+
+def _with_matrices_as(v: Value, x: Value) -> Value:
+    """v, whose matrices have the shape of those of x, as the type rule need not know where sizes are symbols."""
+    v.type = TensorType(v.dtype, v.shape[:-2] + x.shape[-2:])
+    return v
 
 
 @op("MatMulInteger", since=10, T1=dtypes("int8 uint8"), T2=dtypes("int8 uint8"))
@@ -38,14 +85,26 @@ def _check_inner(k: Dim, l: Dim, a: Shape, b: Shape) -> None:
 @op("Gemm", since=13, T=FLOAT | WIDE_INTS)
 def gemm(a: T, b: T, c: T | None = None, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0) -> TensorType:
     """alpha * a' @ b' + beta * c, where ' transposes if transA or transB is set; a' is (M, K), b' (K, N), c broadcasts to (M, N)."""
-    if a.rank != 2 or b.rank != 2:
-        raise RuleError(f"a and b have {a.rank} and {b.rank} axes; expected matrices")
-    m, k = a.shape[::-1] if transA else a.shape
-    l, n = b.shape[::-1] if transB else b.shape
-    _check_inner(k, l, (m, k), (l, n))
+    left, right = a.shape, b.shape
+    if len(left) != 2 or len(right) != 2:
+        raise RuleError(f"a and b have {len(left)} and {len(right)} axes; expected matrices")
+    m, k = left[::-1] if transA else left
+    l, n = right[::-1] if transB else right
+    if k != l:
+        _check_inner(k, l, (m, k), (l, n))
     if c is not None and not fits(c.shape, (m, n)):
         raise RuleError(f"c has shape {list(c.shape)}, which does not broadcast to {[m, n]}")
     return TensorType(a.dtype, (m, n))
+
+
+@gemm.gradient
+def gemm_gradient(dy, y, a, b, c, *, alpha, beta, transA, transB):
+    def product(a: Value, b: Value, transA: bool, transB: bool) -> Value:
+        return gemm(a, b, **non_default(gemm, alpha=alpha, transA=int(transA), transB=int(transB)))
+
+    da = product(b, dy, transB, True) if transA else product(dy, b, False, not transB)
+    db = product(dy, a, True, transA) if transB else product(a, dy, not transA, False)
+    return shaped_as(da, a), shaped_as(db, b), None if c is None or beta == 0 else dy if beta == 1 else mul(dy, beta)
 
 
 @op("Einsum", since=28, T=NUMERIC)
@@ -71,6 +130,52 @@ def einsum(*inputs: T, equation: str) -> TensorType:
     if unheard:
         raise RuleError(f"the equation {equation!r} has {unheard[0]!r} after ->, but in no term")
     return TensorType(inputs[0].dtype, (*(sizes[i] for i in before), *(rest if dots else ()), *(sizes[i] for i in after)))
+
+
+@einsum.gradient
+def einsum_gradient(dy, y, *inputs, equation):
+    terms, result = _without_dots(equation, [x.rank for x in inputs])
+    entries = list(zip(terms, inputs))
+    return [_einsum_gradient(dy, result, *entry, entries[:i] + entries[i + 1 :]) for i, entry in enumerate(entries)]
+
+
+def _einsum_gradient(dy: Value, result: str, term: str, x: Value, others: list[tuple[str, Value]]) -> Value:
+    """The product of dy and the others, summed to the letters of `term`; then repeated along letters that stand nowhere else, 0 off the diagonals."""
+    heard = set(result).union(*(letters for letters, _ in others))
+    wanted = "".join(i for i in dict.fromkeys(term) if i in heard)
+    dx = dy
+    if others or wanted != result:
+        dx = einsum(dy, *(v for _, v in others), equation=",".join([result, *(letters for letters, _ in others)]) + "->" + wanted)
+    first = [term.index(i) for i in term]
+    missing = [i for i, letter in enumerate(term) if first[i] < i or letter not in heard]
+    if missing:
+        dx = ops.shape.unsqueeze(dx, missing)
+    for i in missing:
+        if first[i] < i:
+            dx = ops.elementwise.where(_same_index(x, i, first[i] - x.rank, i - x.rank), dx, 0.0)
+    if any(d == 1 and n != 1 for d, n in zip(dx.shape, x.shape)):
+        return ops.shape.expand(dx, shape_of(x))
+    return dx
+
+
+def _without_dots(equation: str, ranks: list[int]) -> tuple[list[str], str]:
+    """The terms and the result of an equation, with letters of their own in place of the dots."""
+    terms, result = parse_equation(equation)
+    spare = [i for i in ascii_letters if i not in equation]
+    counts = [max(rank - len(term) + 3, 0) if "..." in term else 0 for term, rank in zip(terms, ranks)]
+    rest = "".join(spare[: max(counts)])
+    return [term.replace("...", rest[len(rest) - count :]) for term, count in zip(terms, counts)], result.replace("...", rest)
+
+
+def _same_index(x: Value, axis: int, p: int, q: int) -> Value:
+    """Whether the indices along axes p and q, which are counted from the back, are the same: booleans that broadcast. `axis` of x is as long as they are."""
+    n = x.shape[axis]
+    if isinstance(n, int):
+        diagonal = np.eye(n, dtype=bool).reshape([n if i in (p, q) else 1 for i in range(p, 0)])
+        return x.graph.root.weight(x.graph.fresh("diagonal"), diagonal)
+    size = ops.shape.squeeze(ops.shape.shape(x, start=axis, end=axis + 1 or None))
+    index = ops.create.range_(0, size, 1)
+    return ops.logic.equal(*(index if i == -1 else ops.shape.unsqueeze(index, list(range(1, -i))) for i in (p, q)))
 
 
 @lru_cache(256)
@@ -102,12 +207,25 @@ def det(x: T) -> TensorType:
     return TensorType(x.dtype, x.shape[:-2])
 
 
+@det.gradient
+def det_gradient(dy, y, x):
+    # The determinants with row i replaced by the unit vector j, for all i and j: right for singular matrices too.
+    units = cast(_same_index(x, -1, -3, -1), to=NAMES[x.dtype])
+    replaced = ops.elementwise.where(_same_index(x, -1, -4, -2), units, ops.shape.unsqueeze(x, [-4, -3]))
+    return mul(ops.shape.unsqueeze(dy, [-2, -1]), _with_matrices_as(det(replaced), x))
+
+
 @op("CumSum", since=14, T=FLOAT | WIDE_INTS, Tind=INDEX)
 def cum_sum(x: T, axis: Index, *, exclusive: int = 0, reverse: int = 0) -> TensorType:
     """The sums of the elements of x up to each one along an axis, without that one if exclusive, from the end if reverse."""
     for a in known_ints(axis) or ():
         axis_of(a, x.rank)
     return same_type(x)
+
+
+@cum_sum.gradient
+def cum_sum_gradient(dy, y, x, axis, *, exclusive, reverse):
+    return cum_sum(dy, axis, **non_default(cum_sum, exclusive=exclusive, reverse=int(not reverse))), None
 
 
 @op("TopK", since=24, T=NUMERIC)
@@ -122,3 +240,12 @@ def top_k(x: T, k: Ints, *, axis: int = -1, largest: int = 1, sorted: int = 1) -
         raise RuleError(f"k is {wanted}; axis {axis} has {there} elements")
     shape = (*x.shape[:axis], wanted, *x.shape[axis + 1 :])
     return TensorType(x.dtype, shape), TensorType(INT64, shape)
+
+
+@top_k.gradient
+def top_k_gradient(dys, ys, x, k, *, axis, **attributes):
+    (dy, _), (_, places) = dys, ys
+    return ops.index.scatter_elements(zeros_like(x), places, dy, axis=axis), None
+
+
+declare_none(matmul_integer)

@@ -1,103 +1,34 @@
 """Convolution and pooling: operators that slide a window over the spatial axes of (N, C, D1, ...)."""
 
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import reduce
+from math import prod
+from typing import Any
 
-from ..dims import Dim, Shape, ceil_div, max_, min_
+import numpy as np
+
+import graphir.ops as ops
+
+from ..dims import Dim, Shape
+from ..ir import Value
 from ..types import TensorType
+from ._gradient import shaped_as, zeros_like
+from ._layout import reshape_like, vector
 from ._op import MayOmit, Op, RuleError, T, op
 from ._types import FLOAT, differ, dtypes, expect_shape
-
-Ints = tuple[int, ...] | None
-Size = Any  # a Dim in a type rule, an int in a kernel
-
-
-class Window(NamedTuple):
-    """How a window slides along one axis of `size`: place o of `out` sees o * stride + tap * dilation - begin, for each tap.
-
-    begin, end: the padding on either side. A transposed convolution goes the other way: its `out` is what the window slides over.
-    """
-
-    size: Size
-    taps: Size
-    stride: int
-    dilation: int
-    begin: Size
-    end: Size
-    out: Size
-
-    @property
-    def reach(self) -> Size:
-        """How far the window spans."""
-        return (self.taps - 1) * self.dilation + 1
-
-
-@lru_cache(1024)  # layers repeat each other's geometry
-def windows(
-    sizes: Shape, kernel: Shape, strides: Ints, dilations: Ints, pads: Ints, auto_pad: str, ceil_mode: int = 0
-) -> tuple[Window, ...]:
-    """The windows of a convolution or a pool over axes of these sizes. Raises RuleError where one does not fit."""
-    rank = len(sizes)
-    strides, dilations, pads = _each(strides, rank, 1, "strides"), _each(dilations, rank, 1, "dilations"), _each(pads, 2 * rank, 0, "pads")
-    found = []
-    for size, taps, stride, dilation, begin, end in zip(sizes, kernel, strides, dilations, pads[:rank], pads[rank:]):
-        reach = (taps - 1) * dilation + 1
-        if auto_pad.startswith("SAME"):
-            out = ceil_div(size, stride)
-            begin, end = _shares(max_((out - 1) * stride + reach - size, 0), auto_pad)
-        else:
-            if auto_pad == "VALID":
-                begin = end = 0
-            room = size + begin + end - reach
-            out = room // stride + 1
-            if ceil_mode:
-                out = ceil_div(room, stride) + 1
-                if not (isinstance(reach, int) and stride + end <= reach):  # else the last window might start past the axis
-                    out = min_(out, (size + begin - 1) // stride + 1)
-            if isinstance(out, int) and out < 1 and (size != 0 or out < 0):
-                raise RuleError(f"a window that spans {reach} does not fit an axis of {size} padded by {begin} and {end}")
-        found.append(Window(size, taps, stride, dilation, begin, end, out))
-    return tuple(found)
-
-
-@lru_cache(1024)
-def transposed_windows(
-    sizes: Shape, kernel: Shape, strides: Ints, dilations: Ints, pads: Ints, auto_pad: str, output_padding: Ints, output_shape: Ints
-) -> tuple[Window, ...]:  # fmt: skip
-    """The windows of a transposed convolution over axes of these sizes. Raises RuleError where one does not fit."""
-    rank = len(sizes)
-    strides, dilations, pads = _each(strides, rank, 1, "strides"), _each(dilations, rank, 1, "dilations"), _each(pads, 2 * rank, 0, "pads")
-    output_padding = _each(output_padding, rank, 0, "output_padding")
-    wanted = _each(output_shape, rank, 0, "output_shape") if output_shape else None
-    found = []
-    for i, (size, taps, stride, dilation, begin, end) in enumerate(zip(sizes, kernel, strides, dilations, pads[:rank], pads[rank:])):
-        full = (size - 1) * stride + (taps - 1) * dilation + 1 + output_padding[i]
-        if wanted is not None or auto_pad.startswith("SAME"):
-            total = max_(full - (size * stride if wanted is None else wanted[i]), 0)
-            begin, end = _shares(total, auto_pad)
-            out = full - total if wanted is None else wanted[i]
-        else:
-            begin, end = (0, 0) if auto_pad == "VALID" else (begin, end)
-            out = full - begin - end
-        if isinstance(out, int) and out < 0:
-            raise RuleError(f"an axis of {size} grows to {full} and is cut by {begin} and {end}: less than nothing is left")
-        found.append(Window(size, taps, stride, dilation, begin, end, out))
-    return tuple(found)
-
-
-def _each(given: Ints, count: int, default: int, name: str) -> tuple[int, ...]:
-    """An attribute that has so many numbers, none below its default."""
-    if not given:
-        return (default,) * count
-    if len(given) != count or min(given) < default:
-        raise RuleError(f"{name} is {list(given)}; expected {count} numbers, none below {default}")
-    return given
-
-
-def _shares(total: Dim, auto_pad: str) -> tuple[Dim, Dim]:
-    """Padding in two halves; the odd one goes to the end for SAME_UPPER, else to the beginning."""
-    small = total // 2
-    return (small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small)
+from ._windows import (
+    Ints,
+    convolved,
+    counted,
+    counts_all,
+    cropped,
+    filters_gradient,
+    sizes_of,
+    sums_gradient,
+    transposed,
+    transposed_windows,
+    windows,
+    with_static_pads,
+)  # fmt: skip
 
 
 def _filters(x: Any, w: Any, b: Any, kernel_shape: Ints, group: int, transposed: bool = False) -> tuple[Dim, Shape]:
@@ -128,6 +59,19 @@ def conv(
     return TensorType(x.dtype, (x.shape[0], m, *(w.out for w in found)))
 
 
+@conv.gradient
+def conv_gradient(dy, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, pads, strides):
+    found = windows(x.shape[2:], kernel_shape or w.shape[2:], strides, dilations, pads, auto_pad)
+    wide, found, around = with_static_pads(x, dy, w, found, auto_pad)
+    dx = cropped(transposed(dy, w, wide, found, group), around)
+    return shaped_as(dx, x), filters_gradient(wide, dy, w, found, group), b and _sum_of_channels(dy, b)
+
+
+def _sum_of_channels(dy: Value, b: Value) -> Value:
+    """dy summed to the shape of b (C)."""
+    return shaped_as(ops.reduce.reduce_sum(dy, [i for i in range(dy.rank) if i != 1], keepdims=0), b)
+
+
 @op("ConvTranspose", since=22, T=FLOAT)
 def conv_transpose(
     x: T, w: T, b: T | None = None, *, auto_pad: str = "NOTSET", dilations: tuple[int, ...] | None = None, group: int = 1,
@@ -138,6 +82,17 @@ def conv_transpose(
     m, kernel = _filters(x, w, b, kernel_shape, group, transposed=True)
     found = transposed_windows(x.shape[2:], kernel, strides, dilations, pads, auto_pad, output_padding, output_shape)
     return TensorType(x.dtype, (x.shape[0], m, *(w.out for w in found)))
+
+
+@conv_transpose.gradient
+def conv_transpose_gradient(
+    dy, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides
+):  # fmt: skip
+    kernel = kernel_shape or w.shape[2:]
+    found = transposed_windows(x.shape[2:], kernel, strides, dilations, pads, auto_pad, output_padding, output_shape)
+    found = [s._replace(size=s.out, out=s.size) for s in found]  # those that slide over dy
+    wide, found, _ = with_static_pads(dy, x, w, found, auto_pad, output_padding)
+    return convolved(wide, w, found, group, x), filters_gradient(wide, x, w, found, group), b and _sum_of_channels(dy, b)
 
 
 def _pooled(x: Any, kernel_shape: tuple[int, ...], *how: Any) -> Shape:
@@ -157,6 +112,15 @@ def max_pool(
     return TensorType(x.dtype, shape), TensorType("int64", shape)
 
 
+@max_pool.gradient
+def max_pool_gradient(dys, ys, x, *, storage_order, **how):
+    indices = ys[1] if storage_order == 0 else max_pool(x, **how)[1]
+    count = prod(x.shape) if all(isinstance(d, int) for d in x.shape) else None
+    zeros = zeros_like(x, ops.shape.reshape(ops.shape.size(x), [1]) if count is None else [count])
+    flat = ops.index.scatter_elements(zeros, ops.shape.reshape(indices, [-1]), ops.shape.reshape(dys[0], [-1]), reduction="add")
+    return reshape_like(flat, x)
+
+
 @op("AveragePool", since=22, T=FLOAT)
 def average_pool(
     x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0,
@@ -167,6 +131,21 @@ def average_pool(
     return TensorType(x.dtype, shape)
 
 
+@average_pool.gradient
+def average_pool_gradient(dy, y, x, *, kernel_shape, count_include_pad, **how):
+    found = windows(x.shape[2:], kernel_shape, how["strides"], how["dilations"], how["pads"], how["auto_pad"], how["ceil_mode"])
+    if all(counts_all(s, count_include_pad, how["ceil_mode"]) for s in found):
+        return sums_gradient(dy, x, found, how["auto_pad"], 1 / prod(kernel_shape))
+    if all(isinstance(n, int) for s in found for n in s):
+        counts: Any = reduce(np.multiply.outer, [counted(s, count_include_pad) for s in found])[None, None].astype(x.dtype)
+    else:
+        ones = ops.create.constant_of_shape(vector([1, 1, *sizes_of(x)]), value=np.ones(1, x.dtype))
+        counts = lp_pool(ones, kernel_shape=kernel_shape, p=1, **how)
+        if count_include_pad:
+            counts = ops.elementwise.div(counts, average_pool(ones, kernel_shape=kernel_shape, count_include_pad=1, **how))
+    return sums_gradient(ops.elementwise.div(dy, counts), x, found, how["auto_pad"])
+
+
 @op("LpPool", since=22, T=FLOAT)
 def lp_pool(
     x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: tuple[int, ...] | None = None,
@@ -175,6 +154,29 @@ def lp_pool(
     """The p-norm under each window: the p-th root of the sum of |x|^p."""
     shape = _pooled(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     return TensorType(x.dtype, shape)
+
+
+@lp_pool.gradient
+def lp_pool_gradient(dy, y, x, *, kernel_shape, p, ceil_mode, auto_pad, strides, dilations, pads):
+    found = windows(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    return _norm_gradient(x, sums_gradient(_by_norm(dy, y, p), x, found, auto_pad), p)
+
+
+def _by_norm(dy: Value, y: Value, p: int) -> Value:
+    """dy / y^(p - 1), finite where the norm y is 0."""
+    if p == 1:
+        return dy
+    y = ops.elementwise.where(ops.logic.equal(y, 0.0), 1.0, y)
+    return ops.elementwise.div(dy, y if p == 2 else ops.elementwise.pow_(y, np.array(p - 1, y.dtype)))
+
+
+def _norm_gradient(x: Value, share: Value, p: int) -> Value:
+    """share * |x|^(p - 1), with the sign of x."""
+    if p == 2:
+        return ops.elementwise.mul(x, share)
+    sign = ops.elementwise.sign(x)
+    slope = sign if p == 1 else ops.elementwise.mul(sign, ops.elementwise.pow_(ops.elementwise.abs_(x), np.array(p - 1, x.dtype)))
+    return ops.elementwise.mul(slope, share)
 
 
 def _global(x: Any) -> TensorType:
@@ -199,3 +201,21 @@ global_max_pool = _global_pool("GlobalMaxPool", "global_max_pool", "The largest 
 def global_lp_pool(x: T, *, p: int = 2) -> TensorType:
     """The p-norm over all spatial axes, which stay with size 1."""
     return _global(x)
+
+
+@global_average_pool.decompose
+def _global_average_pool(x):
+    return ops.reduce.reduce_mean(x, list(range(2, x.rank))) if x.rank > 2 else ops.elementwise.identity(x)
+
+
+@global_max_pool.decompose
+def _global_max_pool(x):
+    flat = ops.shape.reshape(x, [0, 0, -1])
+    first = ops.reduce.arg_max(flat, axis=2)  # of equals the first one gets the gradient
+    most = ops.index.gather_elements(flat, first, axis=2)
+    return ops.shape.reshape(most, [0, 0, *(1 for _ in x.shape[2:])])
+
+
+@global_lp_pool.gradient
+def global_lp_pool_gradient(dy, y, x, *, p):
+    return _norm_gradient(x, _by_norm(dy, y, p), p)

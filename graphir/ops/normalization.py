@@ -1,11 +1,20 @@
 """Normalization: operators that shift and scale numbers by their own statistics, and Dropout."""
 
+from collections.abc import Sequence
+from math import inf
 from typing import Annotated, Any
 
-from ..dims import Dim, Shape
-from ..dtypes import BOOL
+import numpy as np
+
+import graphir.ops as ops
+
+from ..dims import Dim, Shape, product
+from ..dtypes import BOOL, NAMES, as_dtype
+from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
+from ._gradient import shaped_as
+from ._layout import reshape_like
 from ._op import T1, T2, Bool, DType, Floats, MayOmit, RuleError, T, op
 from ._types import FLOAT, FLOAT8, axis_of, expect_shape, fits
 
@@ -25,6 +34,70 @@ def _channels(x: Any, rank: int = 2) -> Dim:
     return x.shape[1] if x.rank > 1 else 1
 
 
+# ---- what the gradients share ------------------------------------------------------------------------------------------------------------
+
+
+def _cast(v: Value, dtype: np.dtype) -> Value:
+    return v if v.dtype == dtype else ops.elementwise.cast(v, to=NAMES[dtype])
+
+
+def _wider(x: Value, stash_type: str) -> np.dtype:
+    """The dtype in which to compute: that of x, or where it is wider stash_type."""
+    return max(as_dtype(stash_type), x.dtype, key=lambda dtype: dtype.itemsize)
+
+
+def _mean(x: Value, axes: Sequence[int]) -> Value:
+    return ops.reduce.reduce_mean(x, list(axes)) if axes else x
+
+
+def _centred(x: Value, axes: Sequence[int]) -> Value:
+    return ops.elementwise.sub(x, _mean(x, axes))
+
+
+def _inverse_root(x: Value, axes: Sequence[int], epsilon: float) -> Value:
+    """1 / sqrt(mean(x^2) + epsilon)."""
+    return ops.elementwise.reciprocal(ops.elementwise.sqrt(ops.elementwise.add(_mean(ops.elementwise.mul(x, x), axes), epsilon)))
+
+
+def _standardized_gradient(dy: Value, y: Value, inverse: Value, axes: Sequence[int], centred: bool = True) -> Value:
+    """The gradient of x where y = (x - mean) * inverse, with inverse = 1 / sqrt(mean((x - mean)^2) + epsilon); if not `centred`, without the means of x."""
+    common = ops.elementwise.mul(y, _mean(ops.elementwise.mul(dy, y), axes))
+    if centred:
+        common = ops.elementwise.add(common, _mean(dy, axes))
+    return ops.elementwise.mul(inverse, ops.elementwise.sub(dy, common))
+
+
+def _statistics_gradient(dmean: Value | None, dvar: Value | None, centred: Value, axes: Sequence[int]) -> list[Value]:
+    """The gradients of x that come from its mean and its variance along the axes."""
+    count: Any = product(centred.shape[i] for i in axes)
+    if not isinstance(count, int):
+        sizes = ops.index.gather(ops.shape.shape(centred), list(axes))
+        count = _cast(ops.reduce.reduce_prod(sizes, keepdims=0), centred.dtype)
+    found = [] if dmean is None else [dmean]
+    if dvar is not None:
+        found.append(ops.elementwise.mul(ops.elementwise.mul(centred, 2.0), dvar))
+    return [ops.elementwise.div(x, count) for x in found]
+
+
+def _to_channels(v: Value, x: Value) -> Value:
+    """v (C), in the dtype of x (N, C, ...) and shaped to meet it."""
+    v = _cast(v, x.dtype)
+    return ops.shape.unsqueeze(v, list(range(1, x.rank - 1))) if x.rank > 2 else v
+
+
+def _channel_sums(dy: Value, v: Value) -> Value:
+    """The sums of dy (N, C, ...) for each channel, as the gradient of v (C)."""
+    sums = ops.reduce.reduce_sum(dy, _all_but_channels(dy), keepdims=int(dy.rank == 1))
+    return shaped_as(_cast(sums, v.dtype), v)
+
+
+def _all_but_channels(x: Value) -> list[int]:
+    return [i for i in range(x.rank) if i != 1]
+
+
+# ---- by channel --------------------------------------------------------------------------------------------------------------------------
+
+
 @op("BatchNormalization", since=15, T=FLOAT, T1=FLOAT, T2=FLOAT)
 def batch_normalization(
     x: T, scale: T1, b: T1, input_mean: T2, input_var: T2, *, epsilon: float = 1e-5, momentum: float = 0.9, training_mode: int = 0
@@ -36,6 +109,37 @@ def batch_normalization(
     for v, name in ((scale, "scale"), (b, "b"), (input_mean, "input_mean"), (input_var, "input_var")):
         expect_shape(v, (_channels(x, rank=1),), name)
     return same_type(x), same_type(input_mean) if training_mode else None, same_type(input_var) if training_mode else None
+
+
+@batch_normalization.gradient
+def batch_normalization_gradient(dys, ys, x, scale, b, input_mean, input_var, *, epsilon, momentum, training_mode):
+    if training_mode:
+        return _trained_gradient(dys, x, scale, b, input_mean, input_var, epsilon, momentum)
+    dy = dys[0]
+    spread = ops.elementwise.add(input_var, epsilon)
+    root = ops.elementwise.sqrt(spread)
+    slope = ops.elementwise.div(_cast(scale, root.dtype), root)
+    dx = ops.elementwise.mul(dy, _to_channels(slope, x))
+    total = _channel_sums(dy, input_mean)
+    moved = ops.elementwise.mul(dy, ops.elementwise.sub(x, _to_channels(input_mean, x)))
+    by_root = ops.elementwise.div(_channel_sums(moved, input_mean), root)
+    dvar = ops.elementwise.mul(ops.elementwise.div(ops.elementwise.mul(by_root, _cast(scale, root.dtype)), spread), -0.5)
+    return dx, _cast(by_root, scale.dtype), _cast(total, b.dtype), ops.elementwise.neg(ops.elementwise.mul(total, slope)), dvar
+
+
+def _trained_gradient(dys, x, scale, b, input_mean, input_var, epsilon, momentum):
+    dy, dmean, dvar, *_ = *dys, None, None  # a node may have the first output alone
+    axes = _all_but_channels(x)
+    centred = _centred(x, axes)
+    dscale = db = None
+    found = _statistics_gradient(*(d and _to_channels(ops.elementwise.mul(d, 1 - momentum), x) for d in (dmean, dvar)), centred, axes)
+    if dy is not None:
+        inverse = _inverse_root(centred, axes, epsilon)
+        y = ops.elementwise.mul(centred, inverse)
+        found.append(_standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, x)), y, inverse, axes))
+        dscale, db = _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
+    dx = found[0] if len(found) == 1 else ops.elementwise.sum_(*found)
+    return dx, dscale, db, *(d and ops.elementwise.mul(d, momentum) for d in (dmean, dvar))
 
 
 @op("LayerNormalization", since=17, T=FLOAT)
@@ -51,12 +155,44 @@ def layer_normalization(
     return same_type(x), statistic, statistic
 
 
+@layer_normalization.gradient
+def layer_normalization_gradient(dys, ys, x, scale, b, *, axis, epsilon, stash_type):
+    dy, dmean, dinverse = dys
+    wide, axes = _wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
+    wide_x, (mean, inverse) = _cast(x, wide), ys[1:]
+    if mean.dtype == wide:
+        centred = ops.elementwise.sub(wide_x, mean)
+    else:  # saved in less precision than x has
+        centred = _centred(wide_x, axes)
+        inverse = _inverse_root(centred, axes, epsilon)
+    dvar = dinverse and ops.elementwise.mul(
+        ops.elementwise.mul(_cast(dinverse, wide), -0.5), ops.elementwise.mul(inverse, ops.elementwise.mul(inverse, inverse))
+    )
+    dscale, found = None, _statistics_gradient(dmean and _cast(dmean, wide), dvar, centred, axes)
+    if dy is not None:
+        y, wide_dy = ops.elementwise.mul(centred, inverse), _cast(dy, wide)
+        found.append(_standardized_gradient(ops.elementwise.mul(wide_dy, _cast(scale, wide)), y, inverse, axes))
+        dscale = _cast(ops.elementwise.mul(wide_dy, y), scale.dtype)
+    dx = found[0] if len(found) == 1 else ops.elementwise.sum_(*found)
+    return _cast(dx, x.dtype), dscale, dy
+
+
 @op("RMSNormalization", since=23, T=FLOAT, V=FLOAT)
 def rms_normalization(x: T, scale: V, *, axis: int = -1, epsilon: float = 1e-5, stash_type: DType = "float32") -> TensorType:
     """x / sqrt(mean(x^2) + epsilon) * scale, with the mean over `axis` and those after it. The result has the dtype of scale."""
     axis_of(axis, x.rank)
     _expect_fit(scale, x.shape, "scale")
     return TensorType(scale.dtype, x.shape)
+
+
+@rms_normalization.gradient
+def rms_normalization_gradient(dy, y, x, scale, *, axis, epsilon, stash_type):
+    wide, axes = _wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
+    x_, dy, scale_ = _cast(x, wide), _cast(dy, wide), _cast(scale, wide)
+    inverse = _inverse_root(x_, axes, epsilon)
+    y = ops.elementwise.mul(x_, inverse)
+    dx = _standardized_gradient(ops.elementwise.mul(dy, scale_), y, inverse, axes, centred=False)
+    return _cast(dx, x.dtype), _cast(ops.elementwise.mul(dy, y), scale.dtype)
 
 
 @op("InstanceNormalization", since=22, T=FLOAT)
@@ -66,6 +202,16 @@ def instance_normalization(input: T, scale: T, b: T, *, epsilon: float = 1e-5) -
     expect_shape(scale, (channels,), "scale")
     expect_shape(b, (channels,), "b")
     return same_type(input)
+
+
+@instance_normalization.gradient
+def instance_normalization_gradient(dy, y, input, scale, b, *, epsilon):
+    axes = range(2, input.rank)
+    centred = _centred(input, axes)
+    inverse = _inverse_root(centred, axes, epsilon)
+    y = ops.elementwise.mul(centred, inverse)
+    dx = _standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, input)), y, inverse, axes)
+    return dx, _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
 
 
 @op("GroupNormalization", since=21, T=FLOAT)
@@ -79,6 +225,22 @@ def group_normalization(x: T, scale: T, bias: T, *, num_groups: int, epsilon: fl
     return same_type(x)
 
 
+@group_normalization.gradient
+def group_normalization_gradient(dy, y, x, scale, bias, *, num_groups, epsilon, stash_type):
+    wide, size = _wider(x, stash_type), product(x.shape[1:]) // num_groups
+    parts = [0, num_groups, size if isinstance(size, int) else -1]
+    wide_x, dy = _cast(x, wide), _cast(dy, wide)
+    centred = _centred(ops.shape.reshape(wide_x, parts), [2])
+    inverse = _inverse_root(centred, [2], epsilon)
+    y = ops.elementwise.mul(centred, inverse)
+    dparts = ops.shape.reshape(ops.elementwise.mul(dy, _to_channels(scale, wide_x)), parts)
+    dx = reshape_like(_standardized_gradient(dparts, y, inverse, [2]), x)
+    return _cast(dx, x.dtype), _channel_sums(ops.elementwise.mul(dy, reshape_like(y, x)), scale), _channel_sums(dy, bias)
+
+
+# ---- by place ----------------------------------------------------------------------------------------------------------------------------
+
+
 @op("LRN", since=13, T=FLOAT)
 def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: float = 1.0) -> TensorType:
     """x / (bias + alpha / size * s)^beta, where s is the sum of squares over the `size` channels around, in x (N, C, ...)."""
@@ -86,6 +248,15 @@ def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: flo
     if size < 1:
         raise RuleError(f"size is {size}; expected 1 or more")
     return same_type(x)
+
+
+@lrn.decompose
+def _lrn(x, *, size, alpha, beta, bias):
+    flat = ops.shape.unsqueeze(ops.shape.reshape(ops.elementwise.mul(x, x), [0, 0, -1]), [1])  # the channels as a spatial axis
+    before = (size - 1) // 2
+    means = ops.nn.average_pool(flat, kernel_shape=[size, 1], pads=[before, 0, size - 1 - before, 0], count_include_pad=1)
+    spread = ops.elementwise.add(ops.elementwise.mul(reshape_like(means, x), alpha), bias)
+    return ops.elementwise.div(x, ops.elementwise.pow_(spread, np.array(beta, x.dtype)))
 
 
 @op("LpNormalization", since=22, T=FLOAT)
@@ -97,12 +268,28 @@ def lp_normalization(input: T, *, axis: int = -1, p: int = 2) -> TensorType:
     return same_type(input)
 
 
+@lp_normalization.gradient
+def lp_normalization_gradient(dy, y, input, *, axis, p):
+    norm = (ops.reduce.reduce_l1 if p == 1 else ops.reduce.reduce_l2)(input, [axis])
+    along_y = ops.reduce.reduce_sum(ops.elementwise.mul(dy, y), [axis])
+    across = ops.elementwise.sub(dy, ops.elementwise.mul(ops.elementwise.sign(input) if p == 1 else y, along_y))
+    return ops.elementwise.div(across, ops.elementwise.where(ops.logic.equal(norm, 0.0), inf, norm))
+
+
 @op("MeanVarianceNormalization", since=13, T=FLOAT)
 def mean_variance_normalization(x: T, *, axes: tuple[int, ...] = (0, 2, 3)) -> TensorType:
     """(x - mean) / (sqrt(var) + 1e-9), with mean and variance over `axes`."""
     for axis in axes:
         axis_of(axis, x.rank, "an axis")
     return same_type(x)
+
+
+@mean_variance_normalization.gradient
+def mean_variance_normalization_gradient(dy, y, x, *, axes):
+    axes = [axis_of(a, x.rank) for a in axes]
+    centred = _centred(x, axes)
+    deviation = ops.elementwise.sqrt(_mean(ops.elementwise.mul(centred, centred), axes))
+    return _standardized_gradient(dy, y, ops.elementwise.reciprocal(ops.elementwise.add(deviation, 1e-9)), axes)
 
 
 @op("Dropout", since=22, random=True, T=FLOAT | FLOAT8)
@@ -113,3 +300,19 @@ def dropout(
     for v, name in ((ratio, "ratio"), (training_mode, "training_mode")):
         expect_shape(v, (), name)
     return same_type(data), TensorType(BOOL, data.shape)
+
+
+@dropout.gradient
+def dropout_gradient(dys, ys, data, ratio, training_mode, **attributes):
+    dy, training = dys[0], training_mode and training_mode.known
+    if dy is None or training_mode is None or training == (False,):
+        return dy, None, None
+    share = (0.5,) if ratio is None else ratio.known
+    if share is None:
+        factor: Any = _cast(ops.elementwise.reciprocal(ops.elementwise.sub(1.0, ratio)), data.dtype)
+    else:
+        factor = 1 / (1 - share[0]) if share[0] < 1 else 0.0
+    scaled = ops.elementwise.mul(dy, factor)
+    if training is None:
+        scaled = ops.elementwise.where(training_mode, scaled, dy)
+    return ops.elementwise.where(ys[1], scaled, 0.0), None, None

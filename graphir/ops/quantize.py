@@ -2,8 +2,14 @@
 
 from typing import Annotated, Any
 
-from ..dtypes import NAMES, as_dtype
+import numpy as np
+
+import graphir.ops as ops
+
+from ..dtypes import FLOAT32, FLOAT64, NAMES, as_dtype
+from ..ir import Value
 from ..types import TensorType
+from ._gradient import declare_none
 from ._op import T1, T2, T3, DType, RuleError, op
 from ._types import FLOAT8, axis_of, dtypes
 from .math import matmul
@@ -60,6 +66,36 @@ def dequantize_linear(
     return TensorType(output_dtype or x_scale.dtype, x.shape)
 
 
+@dequantize_linear.decompose
+def _dequantize_linear(x, x_scale, x_zero_point=None, *, axis, block_size, output_dtype):
+    wide = FLOAT64 if x_scale.dtype == FLOAT64 else FLOAT32
+    y = _cast(x, wide)
+    if x_zero_point is not None:
+        y = ops.elementwise.sub(y, _spread(_cast(x_zero_point, wide), x, axis, block_size))
+    y = ops.elementwise.mul(y, _spread(_cast(x_scale, wide), x, axis, block_size))
+    return _cast(y, as_dtype(output_dtype) if output_dtype else x_scale.dtype)
+
+
+def _cast(x: Value, dtype: np.dtype) -> Value:
+    return x if x.dtype == dtype else ops.elementwise.cast(x, to=NAMES[dtype])
+
+
+def _spread(scale: Value, x: Value, axis: int, block_size: int) -> Value:
+    """A scale or a zero point, laid out to meet x."""
+    if scale.rank == 0 or (scale.shape == (1,) and not block_size):
+        return scale
+    axis = axis_of(axis, x.rank)
+    if not block_size:
+        return ops.shape.unsqueeze(scale, list(range(1, x.rank - axis))) if axis < x.rank - 1 else scale
+    size = x.shape[axis]
+    if isinstance(size, int):
+        blocks: Any = np.arange(size) // block_size
+    else:
+        last = ops.shape.squeeze(ops.shape.shape(x, start=axis, end=axis + 1), [0])
+        blocks = ops.elementwise.div(ops.create.range_(0, last, 1), block_size)
+    return ops.index.gather(scale, blocks, axis=axis)
+
+
 @op("DynamicQuantizeLinear", since=11, T1=dtypes("float32"))
 def dynamic_quantize_linear(x: T1) -> tuple[TensorType, TensorType, TensorType]:
     """x as uint8, with the scale and the zero point that map its range, zero included, onto 0 to 255; and these two."""
@@ -94,3 +130,6 @@ def qlinear_conv(
     """The convolution of x with w, all three quantized; the scale and zero point of w are one number, or one for each filter. b counts in units of x_scale * w_scale."""
     how = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "kernel_shape": kernel_shape, "pads": pads, "strides": strides}
     return TensorType(y_zero_point.dtype, conv.rule(x, w, b, **how).shape)
+
+
+declare_none(quantize_linear, dynamic_quantize_linear, conv_integer, qlinear_matmul, qlinear_conv)

@@ -5,9 +5,16 @@ from fractions import Fraction
 from math import inf
 from typing import Annotated, Any
 
+import numpy as np
+
+import graphir.ops as ops
+
 from ..dims import Dim, unknown
+from ..ir import Value
 from ..tensors import round_to_float32
 from ..types import TensorType
+from ._gradient import GradientError, shaped_as
+from ._layout import size_of, vector
 from ._op import T1, Floats, Ints, RuleError, op
 from ._types import CLASSIC, IEEE, axis_of, dtypes, known_dims, unknowns
 
@@ -59,6 +66,80 @@ def resize(
     for axis, new in zip(places, news):
         dims[axis] = new
     return TensorType(x.dtype, dims)
+
+
+@resize.gradient
+def resize_gradient(dy, y, x, roi, scales, sizes, *, axes, extrapolation_value, **how):
+    places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
+    how = {k: a for k, a in how.items() if a != resize.defaults[k]}
+    crops = how.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    scales = scales if sizes is None else None
+    for i, axis in enumerate(places):
+        if _stays(x, y, axis, i, roi if crops else None, scales, sizes, how):
+            continue
+        last = axis == x.rank - 1
+        eye = _eye(x, axis)
+        if "keep_aspect_ratio_policy" in how:
+            by = _resized_together(eye, x, places, i, sizes, how)
+            by = ops.shape.transpose(by) if last else by
+        else:
+            region = ops.index.gather(roi, [i, i + len(places)]) if crops else None
+            by = resize(eye, region, _one_of(scales, i), _one_of(sizes, i), axes=[0 if last else 1], **how)
+        dy = _weighed_back(dy, by, axis)
+    return shaped_as(dy, x) if dy.node is not y.node else dy, None, None, None
+
+
+def _one_of(numbers: Value | None, i: int) -> Any:
+    """The i-th of the scales or the sizes."""
+    known = None if numbers is None else numbers.known
+    if known is not None and isinstance(known[i], int | float):
+        return [known[i]]
+    return numbers and ops.index.gather(numbers, [i])
+
+
+def _eye(x: Value, axis: int) -> Any:
+    """The unit matrix with a row for each place of x along an axis. Resized, it says what each place counts in each place of the result."""
+    size = size_of(x, axis)
+    if isinstance(size, int):
+        return x.graph.root.weight(x.graph.fresh("eye"), np.eye(size, dtype=x.dtype))
+    zeros = ops.create.constant_of_shape(ops.shape.concat(size, size, axis=0), value=np.zeros(1, x.dtype))
+    return ops.create.eye_like(zeros)
+
+
+def _stays(
+    x: Value, y: Value, axis: int, i: int, roi: Value | None, scales: Value | None, sizes: Value | None, how: dict[str, Any]
+) -> bool:  # fmt: skip
+    """Whether an axis surely comes out as it went in."""
+    if roi is not None and (roi.known is None or (roi.known[i], roi.known[i + len(roi.known) // 2]) != (0, 1)):
+        return False
+    if scales is not None:
+        return scales.known is not None and scales.known[i] == 1
+    return "keep_aspect_ratio_policy" not in how and x.shape[axis] == y.shape[axis]
+
+
+def _resized_together(eye: Value, x: Value, places: Sequence[int], i: int, sizes: Value, how: dict[str, Any]) -> Value:
+    """The unit matrix, resized where the sizes of all axes decide on one scale: it is repeated along the others, of which one place is then kept."""
+    if "coordinate_transformation_mode" in how and how["coordinate_transformation_mode"] == "tf_crop_and_resize":
+        raise GradientError("the gradient of Resize with a region of interest is not known where the aspect ratio is to be kept")
+    others = [j for j in range(1, len(places) + 1) if j != i + 1]
+    together = ops.shape.unsqueeze(eye, others) if others else eye
+    if others:
+        together = ops.shape.expand(together, vector([1, *(size_of(x, axis) for axis in places)]))
+    made = resize(together, None, None, sizes, axes=list(range(1, len(places) + 1)), **how)
+    for j in reversed(others):
+        made = ops.index.gather(made, 0, axis=j)
+    return made
+
+
+def _weighed_back(dy: Value, by: Value, axis: int) -> Value:
+    """dy, each of whose places along an axis gives to those that `by` weighs: (new, old) for the last axis, else (old, new)."""
+    if axis == dy.rank - 1:
+        return ops.math.matmul(dy, by)
+    if axis == dy.rank - 2:
+        return ops.math.matmul(by, dy)
+    order = list(range(dy.rank))
+    order[axis], order[-2] = order[-2], order[axis]
+    return ops.shape.transpose(ops.math.matmul(by, ops.shape.transpose(dy, perm=order)), perm=order)
 
 
 def _asked(scales: Any, sizes: Any, count: int) -> Sequence[Any] | None:

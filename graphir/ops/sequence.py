@@ -1,15 +1,19 @@
 """Sequences of tensors, and optional values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import graphir.ops as ops
 
 from ..dims import Dim, relabel, unknown
 from ..dtypes import BOOL, FLOAT32, INT64
-from ..ir import Graph, Value
-from ..model import copy_node
+from ..ir import Graph, Node, Value, home
 from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
+from ._backward import Backward, typed_as
+from ._bodies import body_in, captures, paste, yield_more, yields
+from ._gradient import GradientError, declare_none, zeros_like
 from ._op import DType, Index, RuleError, T, op
 from ._types import CLASSIC, axis_of, dtypes, join, known_ints
-from .control import body_in, loop, yields
+from .control import loop
 
 
 def _either(a: Dim, b: Dim) -> Dim:
@@ -40,6 +44,11 @@ def sequence_construct(*inputs: T) -> Type:
     return SequenceType(element)
 
 
+@sequence_construct.gradient
+def sequence_construct_gradient(dy, y, *inputs):
+    return [typed_as(sequence_at(dy, i), x) for i, x in enumerate(inputs)]
+
+
 @op("SequenceEmpty", since=11)
 def sequence_empty(graph: Graph, *, dtype: DType | None = None) -> Type:
     """The sequence of no tensors, float32 ones unless dtype says otherwise."""
@@ -52,11 +61,22 @@ def sequence_insert(input_sequence: Value, tensor: T, position: Index | None = N
     return SequenceType(join(_element(input_sequence, "input_sequence"), tensor.type, _either))
 
 
+@sequence_insert.gradient
+def sequence_insert_gradient(dy, y, input_sequence, tensor, position=None):
+    at = _shifted(position, -1)  # from the end the new element lies one place further away
+    return sequence_erase(dy, at), typed_as(sequence_at(dy, -1 if at is None else at), tensor), None
+
+
 @op("SequenceErase", since=11)
 def sequence_erase(input_sequence: Value, position: Index | None = None) -> Type:
     """The sequence without the element at `position`, counted from the end where negative; without the last one by default."""
     _element(input_sequence, "input_sequence")
     return input_sequence.type
+
+
+@sequence_erase.gradient
+def sequence_erase_gradient(dy, y, input_sequence, position=None):
+    return _with(dy, zeros_like(sequence_at(input_sequence, -1 if position is None else position)), position, input_sequence), None
 
 
 @op("SequenceAt", since=11)
@@ -65,11 +85,44 @@ def sequence_at(input_sequence: Value, position: Index) -> Type:
     return _taken_out(_element(input_sequence, "input_sequence"))  # pyright: ignore[reportReturnType]  # None: the file does not say of what
 
 
+@sequence_at.gradient
+def sequence_at_gradient(dy, y, input_sequence, position):
+    others = sequence_erase(zeros_like(input_sequence), position)
+    return _with(others, dy, position, input_sequence), None
+
+
+def _with(others: Value, x: Value, position: Value | None, like: Value) -> Value:
+    """A sequence with x put back at the position that x has in the sequence `like`, which is longer by one."""
+    known = (-1,) if position is None else known_ints(position)
+    if known == (-1,):
+        return sequence_insert(others, x)
+    return sequence_insert(others, x, _shifted(position, 1) if known is not None else _from_start(position, like))
+
+
+def _shifted(position: Value | None, step: int) -> Value | int | None:
+    """A position; one that counts from the end moved by a step."""
+    known = known_ints(position)
+    if position is None or (known is not None and known[0] >= 0):
+        return position
+    if known is not None:
+        return known[0] + step
+    return ops.elementwise.where(ops.logic.less(position, 0), ops.elementwise.add(position, step), position)
+
+
+def _from_start(position: Value | None, sequence: Value) -> Value:
+    """A position that only the run tells, counted from the start."""
+    at = ops.elementwise.cast(position, to="int64")
+    return ops.elementwise.where(ops.logic.less(at, 0), ops.elementwise.add(at, sequence_length(sequence)), at)
+
+
 @op("SequenceLength", since=11)
 def sequence_length(input_sequence: Value) -> TensorType:
     """How many elements there are, as an int64 scalar."""
     _element(input_sequence, "input_sequence")
     return TensorType(INT64, ())
+
+
+declare_none(sequence_empty, sequence_length)
 
 
 @op("SplitToSequence", since=24, T=CLASSIC | dtypes("bfloat16"))
@@ -94,6 +147,11 @@ def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, ke
     return SequenceType(TensorType(input.dtype, (*before, piece, *after)))
 
 
+@split_to_sequence.gradient
+def split_to_sequence_gradient(dy, y, input, split=None, *, axis, keepdims):
+    return typed_as(concat_from_sequence(dy, axis=axis, new_axis=int(split is None and not keepdims)), input), None
+
+
 @op("ConcatFromSequence", since=11)
 def concat_from_sequence(input_sequence: Value, *, axis: int, new_axis: int = 0) -> TensorType:
     """The elements joined along an axis, or, with new_axis, stacked along a new one."""
@@ -105,6 +163,17 @@ def concat_from_sequence(input_sequence: Value, *, axis: int, new_axis: int = 0)
     return TensorType(element.dtype, (*element.shape[:axis], unknown(), *after))
 
 
+@concat_from_sequence.gradient
+def concat_from_sequence_gradient(dy, y, input_sequence, *, axis, new_axis):
+    if new_axis:
+        return split_to_sequence(dy, axis=axis, keepdims=0)
+    element = input_sequence.type.element
+    if element.shape is not None and isinstance(size := element.shape[axis], int) and size > 0:
+        return split_to_sequence(dy, size, axis=axis)
+    sizes = each(lambda x: ops.shape.shape(x, start=axis, end=axis + 1 or None), input_sequence)
+    return split_to_sequence(dy, concat_from_sequence(sizes, axis=0), axis=axis)
+
+
 @op("SequenceMap", since=17)
 def sequence_map(input_sequence: Value, *additional_inputs: Value, body: Graph) -> list[Type]:
     """The body applied to each element of the first sequence; of further inputs, sequences give their element at that place, tensors themselves."""
@@ -112,6 +181,57 @@ def sequence_map(input_sequence: Value, *additional_inputs: Value, body: Graph) 
     if len(body.inputs) != 1 + len(additional_inputs):
         raise RuleError(f"the body takes {len(body.inputs)} inputs; expected {1 + len(additional_inputs)}")
     return [SequenceType(_taken_out(v.type)) for v in body.outputs]
+
+
+@sequence_map.gradient
+def sequence_map_gradient(dys, ys, input_sequence, *additional_inputs, body, needed):
+    """A SequenceMap of the elements and their gradients. What is no sequence gets a gradient from each element: these are summed."""
+    node = next(y.node for y in ys if y is not None)
+    given = (input_sequence, *additional_inputs)
+
+    def told(v: Value) -> Value:
+        yield_more(body, v)
+        i = len(body.outputs) - 1
+        sources.append(node.add_output(i, node.op.infer(node.inputs, node.attributes)[i]))
+        return back.input(v)
+
+    back = Backward(node, body, told)
+    flowing = [(v, dy) for v, dy in zip(body.outputs, dys) if dy is not None]
+    sources = [dy for _, dy in flowing]
+    seeds = [(v, back.gradient_of(v)) for v, _ in flowing]
+    for v, x in zip(body.inputs, given):
+        back.values[v] = back.input(v) if isinstance(x.type, SequenceType) else x
+        sources += [x] if isinstance(x.type, SequenceType) else []
+    places = {back.values[v]: x for v, x in zip(body.inputs, given) if x in needed}
+    wrt = {**places, **{v: v for v in captures(body) if v in needed}}
+    back.sweep(seeds, list(wrt))
+    found = [v for v in wrt if v in back.gradients]
+    back.finish(*(back.gradient(v) for v in found))
+    with node.graph:
+        made = dict(zip(found, sequence_map(*sources, body=back.body) if found else ()))
+        for v in found:
+            made[v] = made[v] if v.graph is back.body else _total(made[v], v, node)
+    return [made.pop(v, None) for v in (*(back.values[v] for v in body.inputs), *captures(body))]
+
+
+def _total(parts: Value, x: Value, node: Node) -> Value:
+    """The sum of a sequence of gradients of x; zeros stand before them, so that there may be none."""
+    if not isinstance(x.type, TensorType):
+        raise GradientError(
+            f"the body of SequenceMap {node.label!r} reads {x.name}, which is {x.type}; only gradients of tensors can be summed over its elements"
+        )
+    stacked = concat_from_sequence(sequence_insert(parts, zeros_like(x), 0), axis=0, new_axis=1)
+    return typed_as(ops.reduce.reduce_sum(stacked, [0], keepdims=0), x)
+
+
+def each(function: Callable[..., Value], *sequences: Value) -> Value:
+    """The sequence of what a function makes of the elements at each place. These are taken to have one type."""
+    body = body_in(home(sequences) or sequences[0])
+    element = _taken_out(_element(sequences[0], "a sequence"))
+    elements = [body.input(body.fresh("element"), element) for _ in sequences]
+    with body:
+        yields(body, function(*elements))
+    return sequence_map(*sequences, body=body)[0]
 
 
 @sequence_map.decompose
@@ -123,9 +243,7 @@ def sequence_map_by_loop(input_sequence: Value, *additional_inputs: Value, body:
     with trip:
         given = (input_sequence, *additional_inputs)
         values = {v: sequence_at(x, i) if isinstance(x.type, SequenceType) else x for v, x in zip(body.inputs, given)}
-        values.update((w, trip.weight(trip.fresh(w.name), w.tensor, w.kind)) for w in body.weights.values())
-        for node in body.nodes:
-            copy_node(node, trip, values, prefix="")
+        paste(body, trip, values)
         longer = [sequence_insert(s, values.get(v, v)) for s, v in zip(made, body.outputs)]
     yields(trip, cond, *longer)
     empty = [sequence_empty(trip.parent, dtype=v.dtype) for v in body.outputs]  # pyright: ignore[reportArgumentType]
@@ -143,10 +261,20 @@ def optional(graph: Graph, input: Value | None = None, *, type: Type | None = No
     return OptionalType(type if input is None else input.type)
 
 
+@optional.gradient
+def optional_gradient(dy, y, input=None, *, type):
+    return dy
+
+
 @op("OptionalGetElement", since=28)
 def optional_get_element(input: Value) -> Type:
     """The value that the optional holds; a tensor or sequence as it is."""
     return input.type.element if isinstance(input.type, OptionalType) else input.type  # pyright: ignore[reportReturnType]
+
+
+@optional_get_element.gradient
+def optional_get_element_gradient(dy, y, input):
+    return dy
 
 
 @op("OptionalHasElement", since=28)
@@ -154,3 +282,6 @@ def optional_has_element(graph: Graph, input: Value | None = None) -> TensorType
     """Whether the optional holds a value, as a bool scalar: true for a tensor or a sequence, false without an input."""
     known = None if input is not None and isinstance(input.type, OptionalType) else (input is not None,)
     return TensorType(BOOL, (), known)
+
+
+declare_none(optional_has_element)

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
+import graphir.ops as ops
+
 from ..dims import Dim, Expr, ceil_div, max_, min_, nonnegative, product, unknown
+from ..ir import Value
 from ..types import Known, TensorType, Type
+from ._gradient import declare_none, shaped_as, zeros_like
+from ._layout import Margins, among_zeros, reshape_like, reshaping, scatter_back, size_of, vector
 from ._op import Index, Ints, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, broadcast, int_vector, kept, known_dims, known_ints, length_of, unknowns
 
 ENDLESS = 2**31 - 1  # what exporters write for "to the end": from here on a bound lies past every axis
+WIDEST_SPREAD = 64  # a gradient fills steps up to this one with zeros, where only the run tells how long the axis is
 
 
 @op("Shape", since=25, T=ANY_25)
@@ -21,6 +27,9 @@ def shape(data: T, *, start: int = 0, end: int | None = None) -> TensorType:
 def size(data: T) -> TensorType:
     """The number of elements of data, an int64 scalar."""
     return TensorType("int64", (), (product(data.shape),))
+
+
+declare_none(shape, size)
 
 
 @op("Reshape", since=25, T=ANY_25)
@@ -56,6 +65,11 @@ def reshaped(shape: Sequence[Dim], wanted: Sequence[Dim], allowzero: int) -> tup
     return dims
 
 
+@reshape.gradient
+def reshape_gradient(dy, y, data, shape, **attributes):
+    return reshape_like(dy, data), None
+
+
 @op("Flatten", since=25, T=ANY_25)
 def flatten(input: T, *, axis: int = 1) -> TensorType:
     """input as a matrix: the axes before `axis` make its rows, the others its columns."""
@@ -65,6 +79,11 @@ def flatten(input: T, *, axis: int = 1) -> TensorType:
     return TensorType(input.dtype, (product(input.shape[:axis]), product(input.shape[axis:])))
 
 
+@flatten.gradient
+def flatten_gradient(dy, y, input, **attributes):
+    return reshape_like(dy, input)
+
+
 @op("Transpose", since=25, T=ANY_25)
 def transpose(data: T, *, perm: tuple[int, ...] | None = None) -> TensorType:
     """data with its axes in the order `perm`, reversed by default."""
@@ -72,6 +91,11 @@ def transpose(data: T, *, perm: tuple[int, ...] | None = None) -> TensorType:
     if sorted(order) != list(range(data.rank)):
         raise RuleError(f"perm is {list(order)}; expected each of the axes 0 to {data.rank - 1} once")
     return TensorType(data.dtype, tuple(data.shape[i] for i in order), data.known)
+
+
+@transpose.gradient
+def transpose_gradient(dy, y, data, *, perm):
+    return transpose(dy) if perm is None else transpose(dy, perm=tuple(perm.index(i) for i in range(len(perm))))
 
 
 @op("Squeeze", since=25, T=ANY_25)
@@ -93,6 +117,11 @@ def squeeze(data: T, axes: Ints | None = None) -> TensorType:
     return TensorType(data.dtype, tuple(d for i, d in enumerate(data.shape) if i not in gone), data.known)
 
 
+@squeeze.gradient
+def squeeze_gradient(dy, y, data, axes=None):
+    return reshape_like(dy, data) if axes is None else shaped_as(unsqueeze(dy, axes), data), None
+
+
 @op("Unsqueeze", since=25, T=ANY_25)
 def unsqueeze(data: T, axes: Ints) -> TensorType:
     """data with axes of size 1 inserted, so that they are `axes` of the result."""
@@ -109,6 +138,11 @@ def unsqueeze(data: T, axes: Ints) -> TensorType:
     return TensorType(data.dtype, dims, kept(dims, data.known))
 
 
+@unsqueeze.gradient
+def unsqueeze_gradient(dy, y, data, axes):
+    return shaped_as(squeeze(dy, axes), data), None
+
+
 @op("Expand", since=13, T=CLASSIC | FLOAT)
 def expand(input: T, shape: Ints) -> TensorType:
     """input repeated along axes of size 1, until it has the shape in which it and `shape` meet by broadcasting."""
@@ -120,6 +154,11 @@ def expand(input: T, shape: Ints) -> TensorType:
         wanted = unknowns(count)
     dims = broadcast(input.shape, wanted)
     return TensorType(input.dtype, dims, kept(dims, input.known))
+
+
+@expand.gradient
+def expand_gradient(dy, y, input, shape):
+    return dy, None
 
 
 @op("Concat", since=13, T=CLASSIC | FLOAT)
@@ -143,6 +182,12 @@ def concat(*inputs: T, axis: int) -> TensorType:
                 dims[i] = _sharper(dims[i], d)
         known = None if known is None or x.known is None else known + x.known
     return TensorType(first.dtype, dims, kept(dims, known))
+
+
+@concat.gradient
+def concat_gradient(dy, y, *inputs, axis):
+    at = axis_of(axis, y.rank)
+    return split(dy, vector([size_of(x, at) for x in inputs]), axis=axis) if len(inputs) > 1 else [dy]
 
 
 def _sharper(a: Dim, b: Dim) -> Dim:
@@ -174,6 +219,20 @@ def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: in
             known, start = input.known[start : start + d], start + d
         types.append(TensorType(input.dtype, (*input.shape[:axis], d, *input.shape[axis + 1 :]), known))
     return types
+
+
+@split.gradient
+def split_gradient(dys, ys, input, split=None, *, axis, **attributes):
+    at, there = axis_of(axis, input.rank), [i for i, dy in enumerate(dys) if dy is not None]
+    first, end = there[0], there[-1] + 1
+    before, after = (sum(y.shape[at] for y in left_out) for left_out in (ys[:first], ys[end:]))
+    if not isinstance(before, int) and not isinstance(after, int):
+        first, end, before = 0, len(ys), 0
+    pieces = [zeros_like(y) if dy is None else dy for dy, y in zip(dys[first:end], ys[first:end])]
+    part = concat(*pieces, axis=axis) if len(pieces) > 1 else pieces[0]
+    if len(pieces) == len(ys):
+        return shaped_as(part, input) if len(ys) > 1 else part, None
+    return among_zeros(part, input, {at: (before, None) if isinstance(before, int) else (None, after)}), None
 
 
 def split_sizes(whole: Dim, pieces: int) -> tuple[Dim, ...]:
@@ -243,3 +302,75 @@ def _position(n: Dim, bound: Dim, first: Dim, last: Dim) -> Dim | None:
         return n - min_(-bound, n - first)
     gap = n - bound
     return n - min_(gap, n) if first == 0 and isinstance(gap, int) and 0 <= gap <= 2 else None
+
+
+@slice_.gradient
+def slice_gradient(dy, y, data, starts, ends, axes=None, steps=None):
+    cuts = _cuts(data, y, starts, ends, axes, steps)
+    if cuts is None:
+        return scatter_back(dy, data, lambda x: slice_(x, starts, ends, axes, steps)), None, None, None, None
+    dy = _spread(dy, {axis: abs(step) for axis, (_, step) in cuts.items() if abs(step) > 1})
+    dx = among_zeros(dy, data, {axis: margins for axis, (margins, _) in cuts.items()})
+    turned = [axis for axis, (_, step) in cuts.items() if step < 0]
+    if turned:
+        dx = shaped_as(slice_(dx, [-1] * len(turned), [-(2**63)] * len(turned), turned, [-1] * len(turned)), data)
+    return dx, None, None, None, None
+
+
+def _cuts(
+    data: Value, y: Value, starts: Value, ends: Value, axes: Value | None, steps: Value | None
+) -> dict[int, tuple[Margins, int]] | None:
+    """The margins and the step by each axis that a Slice cuts; with a negative step, counted from the last element. None where they are not known."""
+    count = length_of(starts)
+    places = range(count or 0) if axes is None else known_ints(axes)
+    strides = [1] * (count or 0) if steps is None else known_ints(steps)
+    if count is None or places is None or strides is None:
+        return None
+    cuts: dict[int, tuple[Margins, int]] = {}
+    lows, highs = (known_dims(x) or (None,) * count for x in (starts, ends))
+    for at, low, high, step in zip(places, lows, highs, strides):
+        axis = axis_of(at, data.rank)
+        n, m = data.shape[axis], y.shape[axis]
+        if step == 1 and n == m:
+            continue
+        if isinstance(m, int) and m <= 1:
+            step = 1 if step > 0 else -1
+        margins = _margins(n, low, high, step)
+        if margins is None or (not isinstance(m, int) and abs(step) > WIDEST_SPREAD):
+            return None
+        cuts[axis] = margins, step
+    return cuts
+
+
+def _margins(n: Dim, start: Dim | None, end: Dim | None, step: int) -> Margins | None:
+    """What [start:end:step] leaves out before it and after it. Beyond an empty axis a margin may reach: the other one is then negative."""
+    if isinstance(n, int) and isinstance(start, int):
+        first = slice(start, None, step).indices(n)[0]
+        return (first if step > 0 else n - 1 - first), None
+    if step == 1 and start != 0 and isinstance(end, int) and (end >= ENDLESS or -ENDLESS < end < 0):
+        return None, (0 if end > 0 else -end)
+    if not isinstance(start, int):
+        return None
+    if step > 0:
+        return (start, None) if 0 <= start < ENDLESS else None
+    return (max(-1 - start, 0), None) if start >= ENDLESS or -ENDLESS < start < 0 else None
+
+
+def _spread(v: Value, steps: dict[int, int]) -> Value:
+    """v with step - 1 zeros after each element along these axes."""
+    axes = sorted(steps)
+    if not axes:
+        return v
+    wide = unsqueeze(v, [axis + 1 + i for i, axis in enumerate(axes)])
+    pads = [0] * (2 * wide.rank)
+    for i, axis in enumerate(axes):
+        pads[wide.rank + axis + 1 + i] = steps[axis] - 1
+    padded = ops.arrange.pad(wide, pads)
+    wanted = reshaping(padded.shape, [d * steps.get(i, 1) for i, d in enumerate(v.shape)])
+    if wanted is not None:
+        return reshape(padded, wanted)
+    sizes = [size_of(v, i) for i in range(v.rank)]
+    for axis, step in steps.items():
+        n = sizes[axis]
+        sizes[axis] = n * step if isinstance(n, int) else ops.elementwise.mul(n, step)
+    return reshape(padded, vector(sizes), allowzero=1)

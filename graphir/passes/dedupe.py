@@ -1,32 +1,44 @@
 """Compute equal things once: nodes with one op, the same inputs and equal attributes are merged."""
 
+from collections.abc import Set
 from typing import Any
 
-from ..ir import Graph, Node
+from ..ir import Graph, Node, Value
 from ..model import Model
 from ..ops import Op
 
 
-def dedupe(model: Model) -> None:
-    """Merge equal pure nodes. A body may use what an enclosing graph has computed."""
-    _dedupe(model.graph, {})
+def dedupe(model: Model, keep: Set[Value] = frozenset()) -> None:
+    """Merge equal pure nodes. A body may use what an enclosing graph has computed.
+
+    keep: values that stay, and keep their names. Others may be read from them.
+    """
+    _dedupe(model.graph, {}, keep)
 
 
-def _dedupe(graph: Graph, outer: dict[tuple, Node]) -> None:
+def _dedupe(graph: Graph, outer: dict[tuple, Node], keep: Set[Value]) -> None:
     seen = dict(outer)
     for node in graph.edit():
         for body in node.bodies.values() if node.attributes else ():
-            _dedupe(body, seen)
+            _dedupe(body, seen, keep)
         if not is_pure(node):
             continue
         key = (id(node.op), tuple(map(id, node.inputs)), _attributes(node), tuple(v is None for v in node.outputs))
         first = seen.setdefault(key, node)
-        if first is not node:
-            for v, same in zip(node.outputs, first.outputs):
-                if v is not None and same is not None:
-                    graph.replace_uses(v, same)
-            if not any(v is not None and v.uses for v in node.outputs):
-                graph.drop(node)
+        if first is node or not all(_may_merge(v, same, keep) for v, same in zip(node.outputs, first.outputs)):
+            continue
+        for v, same in zip(node.outputs, first.outputs):
+            if v is not None and same is not None:
+                graph.replace_uses(v, same)
+        if not any(v is not None and v.uses for v in node.outputs):
+            graph.drop(node)
+
+
+def _may_merge(v: Value | None, same: Value | None, keep: Set[Value]) -> bool:
+    """Whether `same` can be read in place of v. An output needs a name of its own, which `same` can give up only where it is no output and not to be kept."""
+    if v is None or same is None:
+        return True
+    return v not in keep and not (v.is_output and (same.is_output or same in keep))
 
 
 def is_pure(node: Node) -> bool:

@@ -7,23 +7,41 @@ from ..model import Function, Model, copy_node
 from ..nodes import Attribute
 from ..ops import OPS, Op, decompose, lookup
 
+LIMIT = 50_000  # nodes of one graph, while calls are inlined: functions that call each other twice unfold without bounds
+
 
 def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
     """Inline every function call, and decompose every op that has no kernel, to any depth. Raises TypeError for an op with neither."""
-    for graph in list(model.graph.walk()):
-        _expand(graph, model, has_kernel)
+
+    def replace(node: Node) -> tuple[Value | None, ...] | None:
+        if isinstance(node.op, Op):
+            return None if has_kernel(node.op) else decompose(node)
+        return inline(node, model)
+
+    _expand(model.graph, replace)
 
 
-def _expand(graph: Graph, model: Model, has_kernel: Callable[[Op], bool]) -> None:
+def inline_calls(model: Model) -> None:
+    """Inline every call of a function of the model, which has none afterwards. Foreign nodes stay as they are."""
+    _expand(model.graph, lambda node: inline(node, model) if node.op.key in model.functions else None)
+    model.functions = {}
+
+
+def _expand(graph: Graph, replace: Callable[[Node], tuple[Value | None, ...] | None]) -> None:
+    """Put what `replace` builds in place of each node, bodies included, until it builds nothing."""
     again = True
     while again:
         again = False
         for node in graph.edit():
-            if isinstance(node.op, Op) and has_kernel(node.op):
+            outputs = replace(node)
+            if outputs is None:
                 for body in node.bodies.values() if node.attributes else ():
-                    _expand(body, model, has_kernel)
+                    _expand(body, replace)
                 continue
-            outputs = decompose(node) if isinstance(node.op, Op) else inline(node, model)
+            if len(graph.nodes) > LIMIT:
+                raise TypeError(
+                    f"the calls of functions in {graph.name!r} unfold to more than {LIMIT:,} nodes; a model like that cannot be run"
+                )
             _take_over(node, outputs)
             graph.drop(node)
             again = True

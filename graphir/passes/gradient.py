@@ -1,106 +1,185 @@
 """The gradient of a model is a model: the same values and outputs, and one output more for each gradient that was asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..collector import collector_paused
 from ..dims import product
 from ..dtypes import FLOATS
-from ..ir import Graph, Value, Weight
+from ..ir import Graph, Node, Value, Weight
 from ..model import Model
 from ..ops import Op
 from ..ops._gradient import GradientError, gradients
+from ..ops.control import yields
+from ..ops.elementwise import identity
+from ..tensors import SparseTensor, Tensor
 from ..types import TensorType
 from .dedupe import dedupe
-from .expand import expand
+from .expand import inline_calls
 from .infer import infer
 from .prune import prune
-from .upgrade import upgrade
+from .simplify import simplify
+
+__all__ = ["GradientError", "gradient"]
+
+Names = str | Sequence[str] | None
 
 
-def gradient(model: Model, of: str | Sequence[str] | None = None, wrt: str | Sequence[str] | None = None) -> Model:
+def gradient(model: Model, of: Names = None, wrt: Names = None) -> Model:
     """A copy of the model with an output `d_<name>` for each value in `wrt`: the gradient of `of` with respect to it.
 
     of: names of float values; their sum is differentiated. One with more than one element takes a seed input `seed_<name>` of its type.
         By default the only float output.
-    wrt: addresses or patterns (`*`, `?`) of inputs and weights, those in bodies and in Constant nodes included. By default all that are floats.
+    wrt: addresses or patterns (`*`, `?`) of inputs and weights, those in bodies and in Constant nodes included. By default all inputs and weights
+        from which a path leads to `of`; a pattern, too, leaves out those from which none does.
+    All values keep their addresses; a weight of a body, or of a Constant node, becomes a weight of the main graph under the address that it had.
     `gradients` of the result maps (of, wrt) to the output's name; the nodes are standard operators in the declared versions.
     Raises KeyError for an unknown name, GradientError (a TypeError) where no gradient is to be had.
     """
+    return differentiate(model, of, wrt).model
+
+
+class Differentiated(NamedTuple):
+    """A model with gradients. seeds: what is differentiated -> its seed, a weight of 1 or an input; gradients: address of wrt -> name of the output."""
+
+    model: Model
+    seeds: dict[str, Value]
+    gradients: dict[str, str]
+
+
+def differentiate(model: Model, of: Names = None, wrt: Names = None) -> Differentiated:
+    """`gradient`, with what there is to know about the result."""
+    from .upgrade import upgrade  # whose tables take long to load: not before they are used
+
     with collector_paused():
         model = model.copy()
         upgrade(model)
-        expand(model, lambda op: True)
+        inline_calls(model)
         infer(model)
-        targets = _targets(model, [of] if isinstance(of, str) else of)
-        sources = _sources(model, [wrt] if isinstance(wrt, str) else wrt)
-        seeds = {v: _seed(model.graph, name, v) for name, v in targets.items()}
-        found = gradients(seeds, list(sources.values()))
-        for (name, v), dv in zip(sources.items(), found):
-            if dv is None:
-                raise GradientError(f"no path leads from {name} to {', '.join(targets)}, so there is no gradient; leave it out of wrt")
-            _hand_out(model, "+".join(targets), name, v, dv)
-        dedupe(model)
-        prune(model)
-    return model
+        targets = _targets(model, _listed(of))
+        choices = _choices(model, targets, _listed(wrt))
+        sources = {a: _as_weight_of(model.graph, a, v) for named in choices for a, v in named.items()}
+        kept = {v for g in model.graph.walk() for v in g.values()}
+        seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
+        found = gradients({v: seeds[name] for name, v in targets.items()}, list(sources.values()))
+        flowing = {name: dv for name, dv in zip(sources, found) if dv is not None}
+        for named in choices:
+            if not named.keys() & flowing.keys():
+                raise _no_path(named, targets)
+        names = {name: _hand_out(model, name, sources[name], dv, kept) for name, dv in flowing.items()}
+        model.gradients.update({("+".join(targets), name): output for name, output in names.items()})
+        simplify(model, keep=kept)
+        dedupe(model, keep=kept)
+        prune(model, keep=kept)
+    return Differentiated(model, seeds, names)
+
+
+def _listed(names: Names) -> Sequence[str] | None:
+    return [names] if isinstance(names, str) else names
 
 
 def _targets(model: Model, of: Sequence[str] | None) -> dict[str, Value]:
     if of is None:
-        floats = [v for v in model.outputs if isinstance(v.type, TensorType) and v.dtype in FLOATS]
+        floats = [v for v in model.outputs if _is_float_tensor(v)]
         if len(floats) != 1:
-            raise GradientError(
-                f"the model has {len(floats)} float outputs ({', '.join(v.name for v in floats)}); say with `of` which is meant"
-            )
+            names = f" ({', '.join(v.name for v in floats)})" if floats else ""
+            raise GradientError(f"the model has {len(floats)} float outputs{names}; say with `of` which is meant")
         return {floats[0].name: floats[0]}
+    if not of:
+        raise GradientError("`of` is empty; name at least one value that is to be differentiated")
     found = {name: model.find(name) for name in of}
     for name, v in found.items():
-        if not isinstance(v.type, TensorType) or v.dtype not in FLOATS:
-            raise GradientError(f"{name} is {v.type}; only a tensor of floats can be differentiated")
+        if not _is_float_tensor(v):
+            raise GradientError(f"{name} is {v.type or 'of unknown type'}; only a tensor of floats can be differentiated")
         if v.graph is not model.graph:
             raise GradientError(f"{name} is made in a body; only values of the main graph can be differentiated")
     return found
 
 
-def _sources(model: Model, wrt: Sequence[str] | None) -> dict[str, Value]:
-    """The values to differentiate for, by address. Weights of bodies are moved to the main graph, from where the bodies capture them."""
-    choices = {a: v for a, v in model.addresses().items() if _is_source(v)}
-    found: dict[str, Value] = {}
-    for pattern in ["*"] if wrt is None else wrt:
-        matches = [a for a in choices if a == pattern] or [a for a in choices if fnmatchcase(a, pattern)]
+def _choices(model: Model, targets: dict[str, Value], wrt: Sequence[str] | None) -> list[dict[str, Value]]:
+    """The values to differentiate for, by address: for each entry of `wrt` those from which a path may lead to the targets."""
+    sources = {a: v for a, v in model.addresses().items() if _is_source(v)}
+    behind = _behind(model.graph, targets.values())
+    if wrt is not None:
+        return [_matching(model, sources, behind, pattern, targets) for pattern in wrt]
+    found = {a: v for a, v in sources.items() if v.node is None and v in behind and _is_float_tensor(v)}
+    if not found:
+        raise GradientError(f"{', '.join(targets)} hangs on no input and no weight that is a float")
+    return [found]
+
+
+def _matching(model: Model, sources: dict[str, Value], behind: set[Value], pattern: str, targets: dict[str, Value]) -> dict[str, Value]:
+    """What an address or a pattern of `wrt` stands for. Raises KeyError and GradientError where it is nothing that has a gradient."""
+    exact = sources.get(pattern)
+    matches = {a: v for a, v in sources.items() if fnmatchcase(a, pattern)} if exact is None else {pattern: exact}
+    if not matches:
+        v = model.find(pattern)  # raises KeyError with near misses
+        matches = {a: x for a, x in sources.items() if x is v}
         if not matches:
-            v = model.find(pattern)  # raises KeyError with near misses
-            matches = [a for a, x in choices.items() if x is v]
-            if not matches:
-                raise GradientError(f"{pattern} is {v.type}; gradients are with respect to inputs and weights that are floats")
-        floats = [a for a in matches if choices[a].dtype in FLOATS]
-        if not floats:
-            raise GradientError(f"{pattern} is {choices[matches[0]].type}; gradients are with respect to floats")
-        found.update((a, choices[a]) for a in floats if a == pattern or choices[a].uses)
-    return {a: _hoisted(model.graph, v) for a, v in found.items()}
+            raise GradientError(
+                f"{pattern} is made by {v.node.op if v.node else 'a body'}; gradients are with respect to inputs and weights of the model"
+            )
+    floats = {a: v for a, v in matches.items() if _is_float_tensor(v)}
+    if not floats:
+        name, v = next(iter(matches.items()))
+        raise GradientError(f"{name} is {v.type or 'of unknown type'}; gradients are with respect to tensors of floats")
+    reached = {a: v for a, v in floats.items() if v in behind}
+    if not reached:
+        raise _no_path(floats, targets)
+    return reached
+
+
+def _no_path(names: Iterable[str], targets: Iterable[str]) -> GradientError:
+    return GradientError(f"no path leads from {', '.join(names)} to {', '.join(targets)}, so there is no gradient; leave it out of wrt")
+
+
+def _is_float_tensor(v: Value) -> bool:
+    return isinstance(v.type, TensorType) and v.dtype in FLOATS
 
 
 def _is_source(v: Value) -> bool:
-    if not isinstance(v.type, TensorType):
-        return False
     if v.node is not None:
-        return v.node.op.name == "Constant" and isinstance(v.node.op, Op)
-    return isinstance(v, Weight) or v.graph.parent is None
+        return isinstance(v.node.op, Op) and v.node.op.name == "Constant" and not v.node.op.domain
+    return v.graph.parent is None or (isinstance(v, Weight) and v.kind != "default")
 
 
-def _hoisted(graph: Graph, v: Value) -> Value:
-    """A value of the main graph that stands for a weight, or a Constant, of a body."""
-    if v.graph is graph:
+def _behind(graph: Graph, values: Iterable[Value]) -> set[Value]:
+    """The values that these hang on; of a node with bodies all that is in them."""
+    found: set[Value] = set(values)
+    for node in reversed(graph.nodes):
+        if any(v in found for v in node.outputs if v is not None):
+            found.update(v for v in node.inputs if v is not None)
+            for g in (g for body in node.bodies.values() for g in body.walk()) if node.attributes else ():
+                found.update(g.values())
+                found.update(v for n in g.nodes for v in n.inputs if v is not None)
+                found.update(g.outputs)
+    return found
+
+
+def _as_weight_of(graph: Graph, address: str, v: Value) -> Value:
+    """The value itself; for a weight of a body and for a Constant, a weight of the main graph that takes its place and its address."""
+    if v.graph is graph and v.node is None:
         return v
-    tensor = v.tensor if isinstance(v, Weight) else v.node.attributes.get("value") if v.node is not None else None
-    if tensor is None:
-        assert v.node is not None
-        tensor = np.asarray(next(iter(v.node.attributes.values())), v.dtype)
-    weight = graph.weight(graph.fresh(v.name), tensor)
+    data: Any = v.tensor if isinstance(v, Weight) else next(iter(_constant(v).attributes.values()))
+    kind = v.kind if isinstance(v, Weight) else "constant"
+    weight = graph.weight(address, data if isinstance(data, Tensor | SparseTensor) else np.asarray(data, v.dtype), kind)
+    bodies = [user for user in v.uses if isinstance(user, Graph) and user is not graph]
     graph.replace_uses(v, weight)
+    for body in bodies:
+        yields(body, *body.outputs)
+    if isinstance(v, Weight):
+        v.graph.drop_weight(v)
+    else:
+        v.graph.drop(_constant(v))
     return weight
+
+
+def _constant(v: Value) -> Node:
+    assert v.node is not None
+    return v.node
 
 
 def _seed(graph: Graph, name: str, v: Value) -> Value:
@@ -110,17 +189,16 @@ def _seed(graph: Graph, name: str, v: Value) -> Value:
     return graph.input(graph.fresh(f"seed_{name}"), TensorType(v.dtype, v.type.shape))
 
 
-def _hand_out(model: Model, of: str, wrt: str, v: Value, dv: Value) -> None:
+def _hand_out(model: Model, wrt: str, v: Value, dv: Value, kept: set[Value]) -> str:
+    """Make `dv` an output, and return its name: the first free of d_<wrt>, d2_<wrt>, ..."""
     graph = model.graph
-    if dv in graph.outputs or dv.node is None:
-        from ..ops.elementwise import identity
-
+    if dv in graph.outputs or dv.node is None or dv in kept:
         dv = identity(dv)
     n, name = 1, f"d_{wrt}"
-    while not graph.is_free(name):
+    while dv.name != name and not graph.is_free(name):
         n += 1
         name = f"d{n}_{wrt}"
     graph.output(dv, name)
     if dv.type.shape is None:
         dv.type = v.type
-    model.gradients[of, wrt] = name
+    return name

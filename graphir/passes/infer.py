@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..dims import Dim, Expr
-from ..ir import Graph, Node, UnknownRank, Value
+from ..ir import Graph, Node, UnknownRank
 from ..model import Model
 from ..ops import Op, RuleError, normalized
 from ..types import OptionalType, SequenceType, TensorType, Type
 from .expand import inlined
+
+INLINED = 50_000  # nodes of called functions that are typed at most: functions that call each other twice unfold without bounds
 
 
 class Problem(NamedTuple):
@@ -32,12 +34,15 @@ class Inference:
     def __init__(self, model: Model | None = None, trust_declared: bool = True):
         self.model = model
         self.trust_declared = trust_declared
+        self.budget = INLINED
         self.problems: list[Problem] = []
 
     def graph(self, graph: Graph, opsets: Mapping[str, int]) -> list[Problem]:
         """Type the values of a graph whose inputs are typed, bodies included."""
         for node in graph.nodes:
             types = self.node(node, opsets)
+            if types and len(node.outputs) > len(types):
+                self.problems.append(Problem(node, f"{node.op} makes {len(types)} outputs; the node names {len(node.outputs)}"))
             for i, v in enumerate(node.outputs):
                 if v is not None:
                     v.type = self._refined(node, types[i] if i < len(types) else None, v.declared)  # pyright: ignore[reportAttributeAccessIssue]
@@ -56,9 +61,7 @@ class Inference:
         except (RuleError, UnknownRank) as e:
             self.problems.append(Problem(node, str(e)))
         except (TypeError, ValueError, LookupError, AttributeError):  # a rule may stumble over a node that is not as its op declares
-            misfit = _misfit(node)
-            if misfit is None:
-                raise
+            misfit = _misfit(node) or f"its inputs or attributes are not as {node.op} has them"
             self.problems.append(Problem(node, misfit))
         return []
 
@@ -83,7 +86,7 @@ class Inference:
 
     def _bodies(self, node: Node, opsets: Mapping[str, int]) -> None:
         """Type the bodies of a node. What a loop carries may change its shape: dims that do not stay the same are widened until they do."""
-        from ..ops.control import body_inputs, widened
+        from ..ops._bodies import body_inputs, widened
 
         found, types = len(self.problems), body_inputs(node)
         while types:
@@ -99,9 +102,14 @@ class Inference:
         """A call's types are those of the function's body on its inputs."""
         assert self.model is not None
         function = self.model.functions[node.op.key]
+        self.budget -= len(function.graph.nodes)
+        if self.budget < 0:
+            return []
         body = inlined(node, self.model)
         inner = Inference(self.model)
+        inner.budget = self.budget
         inner.graph(body, function.opsets)
+        self.budget = inner.budget
         made = iter(body.outputs)
         return [None if v is None else next(made).type for v in node.outputs]
 
@@ -136,11 +144,6 @@ def type_inputs(graph: Graph, types: Mapping[str, Type]) -> None:
     """Give inputs of a graph other types, by name."""
     for v in graph.inputs:
         v.type = types.get(v.name, v.type)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def stand_in(type_: Type | None) -> Value:
-    """A value that is only its type, as rules see it."""
-    return Value("", type_)
 
 
 def _misfit(node: Node) -> str | None:

@@ -1,25 +1,30 @@
 """Drop what nobody reads."""
 
-from ..ir import Graph, Node
+from collections.abc import Set
+
+from ..ir import Graph, Node, Value
 from ..model import Model
 from ..ops import Op
 
 
-def prune(model: Model) -> None:
-    """Drop nodes none of whose outputs is read, weights that nobody reads, and optional outputs that nobody reads, bodies included. Inputs stay."""
-    _prune(model.graph)
+def prune(model: Model, keep: Set[Value] = frozenset()) -> None:
+    """Drop nodes none of whose outputs is read, weights that nobody reads, and optional outputs that nobody reads, bodies included. Inputs stay.
+
+    keep: values that stay although nobody reads them.
+    """
+    _prune(model.graph, keep)
 
 
-def _prune(graph: Graph) -> None:
+def _prune(graph: Graph, keep: Set[Value]) -> None:
     for node in list(reversed(graph.nodes)):
-        if not any(v is not None and v.uses for v in node.outputs) and not _holds_what_is_asked_for(node):
+        if not any(v is not None and (v.uses or v in keep) for v in node.outputs) and not _holds_what_is_asked_for(node):
             node.discard()
             continue
-        _leave_out(node)
+        _leave_out(node, keep)
         for body in node.bodies.values() if node.attributes else ():
-            _prune(body)
+            _prune(body, keep)
     graph.sweep()
-    for weight in [w for w in graph.weights.values() if not w.uses and w.kind != "default"]:
+    for weight in [w for w in graph.weights.values() if not w.uses and w.kind != "default" and w not in keep]:
         graph.drop_weight(weight)
 
 
@@ -29,13 +34,13 @@ def _holds_what_is_asked_for(node: Node) -> bool:
     return any(not isinstance(user, Node | Graph) for g in bodies for v in g.values() for user in v.uses)
 
 
-def _leave_out(node: Node) -> None:
+def _leave_out(node: Node, keep: Set[Value]) -> None:
     """Optional outputs that nobody reads."""
     if not isinstance(node.op, Op) or not node.op.optional_outputs:
         return
     for i in node.op.optional_outputs:
         v = node.outputs[i] if i < len(node.outputs) else None
-        if v is not None and not v.uses:
+        if v is not None and not v.uses and v not in keep:
             node.outputs[i] = None
     while node.outputs and node.outputs[-1] is None:
         node.outputs.pop()

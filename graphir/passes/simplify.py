@@ -1,6 +1,6 @@
 """Local rewrites: what does nothing goes, what undoes itself goes. One table: op -> functions from a node to what its output may be read from instead."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model
@@ -11,29 +11,32 @@ from ..types import TensorType
 Rule = Callable[[Node], Value | None]
 
 
-def simplify(model: Model) -> None:
-    """Apply the rules of the table until none fits."""
+def simplify(model: Model, keep: Set[Value] = frozenset()) -> None:
+    """Apply the rules of the table until none fits. keep: values that stay, and keep their names."""
     for graph in list(model.graph.walk()):
-        while _simplify(graph):
+        while _simplify(graph, keep):
             pass
 
 
-def _simplify(graph: Graph) -> bool:
+def _simplify(graph: Graph, keep: Set[Value]) -> bool:
     changed = False
-    for node in graph.edit():
-        for rule in RULES.get(node.op.name, ()) if not node.op.domain else ():
-            old = node.outputs[0]
-            new = rule(node) if old is not None and old.uses else None
-            if new is not None and old is not None and new is not old and _may_replace(old, new):
-                graph.replace_uses(old, new)
-                changed = True
-                break
+    with graph:  # also where a node of a body reads outer values alone
+        for node in graph.edit():
+            for rule in RULES.get(node.op.name, ()) if not node.op.domain else ():
+                old = node.outputs[0]
+                new = rule(node) if old is not None and old.uses and old not in keep else None
+                if new is not None and old is not None and new is not old and _may_replace(old, new, keep):
+                    graph.replace_uses(old, new, keep_name=not new.uses)  # a node that was just built takes the name, too
+                    changed = True
+                    break
     return changed
 
 
-def _may_replace(old: Value, new: Value) -> bool:
-    """A body makes its own outputs: a value from outside must not become one."""
-    return new.graph is old.graph or not any(isinstance(user, Graph) for user in old.uses)
+def _may_replace(old: Value, new: Value, keep: Set[Value]) -> bool:
+    """An output takes its name along, and no value is two outputs: what is read in its place must be made by a node of the graph, and be free to change its name."""
+    if not old.is_output:
+        return True
+    return new.graph is old.graph and new.node is not None and new not in keep and not new.is_output
 
 
 def input_itself(node: Node) -> Value | None:
@@ -88,6 +91,17 @@ def times_one(node: Node) -> Value | None:
     return None
 
 
+def expanded_without_need(node: Node) -> Value | None:
+    """An input is expanded to the shape that another one has anyway: broadcasting does it."""
+    y = node.outputs[0]
+    for i, v in enumerate(node.inputs):
+        maker = _maker(v, "Expand")
+        others = [x for j, x in enumerate(node.inputs) if j != i and x is not None]
+        if maker is not None and y is not None and y.type.shape is not None and any(x.type.shape == y.type.shape for x in others):
+            return _op(node)(*(maker.inputs[0] if j == i else x for j, x in enumerate(node.inputs)), **node.attributes)
+    return None
+
+
 def dropout_outside_training(node: Node) -> Value | None:
     """Dropout passes its input on where it does not train and nobody asks for the mask."""
     x, mode = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
@@ -110,8 +124,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Unsqueeze": (same_type,),
     "Flatten": (same_type,),
     "Transpose": (identity_permutation, transpose_of_transpose),
-    "Mul": (times_one,),
-    "Div": (times_one,),
+    "Mul": (times_one, expanded_without_need),
+    "Div": (times_one, expanded_without_need),
+    "Add": (expanded_without_need,),
+    "Sub": (expanded_without_need,),
+    "Where": (expanded_without_need,),
     "Dropout": (dropout_outside_training,),
 }
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphir.dims import Expr
 from graphir.ir import Graph, Node, Value
 from graphir.model import Model
 from graphir.nodes import Weight
 from graphir.ops import Op, arguments
 from graphir.passes.expand import decomposed, inlined
 from graphir.types import TensorType
+from graphir.types import bind as bind_dims
 
 from .kernel import Site, bind, find
 
@@ -17,16 +19,20 @@ def interpret(model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | 
     """The outputs of a model whose nodes stand in the declared form, by name."""
     values = {v: xp.asarray(feeds[v.name]) if isinstance(v.type, TensorType) else feeds[v.name] for v in model.inputs if v.name in feeds}
     interpreter = Interpreter(xp, overrides, model)
+    for v, x in values.items():
+        dims = v.type.shape if isinstance(v.type, TensorType) else None
+        interpreter.sizes.update((str(d), n) for d, n in zip(dims or (), xp.shape(x)) if isinstance(d, Expr) and d.is_name)
     return {v.name: x for v, x in zip(model.outputs, interpreter.run(model.graph, values), strict=True)}
 
 
 class Interpreter:
-    """Runs graphs with kernels of one namespace."""
+    """Runs graphs with kernels of one namespace. sizes: what the symbols in the types stand for, as far as that is known."""
 
     def __init__(self, xp: Any, overrides: str | None = None, model: Model | None = None):
         self.xp = xp
         self.overrides = overrides
         self.model = model
+        self.sizes: dict[str, int] = {}
 
     def run(self, graph: Graph, values: dict[Value, Any]) -> list[Any]:
         """The outputs of a graph. `values` holds its inputs, and for a body what it captures."""
@@ -64,7 +70,7 @@ class Interpreter:
         def call(*inputs: Any) -> list[Any]:
             return self.run(body, {**values, **dict(zip(body.inputs, inputs, strict=True))})
 
-        call.outputs = [v.type for v in body.outputs]  # pyright: ignore[reportFunctionMemberAccess]
+        call.outputs = [bind_dims(v.type, self.sizes) for v in body.outputs]  # pyright: ignore[reportFunctionMemberAccess]
         return call
 
 

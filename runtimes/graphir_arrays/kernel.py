@@ -21,13 +21,17 @@ class Bound(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where a kernel will run: all attributes, concrete types, and the arrays of those inputs that are constant."""
+    """Where a kernel will run: all attributes, concrete types, and the arrays of those inputs that are constant.
+
+    draw: gives a random node its generator for the run that goes on; None where numbers need not be the same again.
+    """
 
     xp: Any
     attributes: dict[str, Any]
     inputs: list[Type | None]
     outputs: list[Type | None]
     constants: list[Any]
+    draw: Callable[[], Any] | None = None
 
 
 class Prepared:

@@ -12,6 +12,7 @@ from graphir.ops import Op, arguments
 from graphir.passes.infer import Inference
 from graphir.types import TensorType, Type
 
+from .draws import Draws
 from .interpret import dense
 from .kernel import Bound, Prepared, Site, bind, find
 from .limits import LimitError
@@ -25,7 +26,7 @@ class Step(NamedTuple):
     node: Node
     bound: Bound
     late: bool
-    buffers: list[Any]
+    buffers: list[Any]  # an array, or the state weight whose memory it is
     measured: bool  # the sizes of its outputs show at run time only
 
 
@@ -34,16 +35,21 @@ class Plan:
 
     constants: the arrays of values that are known before the run. steps: by node. dies: for each node, the values nobody reads after it.
     copied: values that may look into memory of others; buffered: values that live in a buffer.
+    heirs: values that become the state of a weight, which nobody else is handed; those in `settled` are written into its memory.
     """
 
     def __init__(
-        self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, memory_limit: int | None
-    ):
+        self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, memory_limit: int | None,
+        draws: Draws, heirs: Mapping[Value, Value],
+    ):  # fmt: skip
         self.model = model
         self.xp = xp
         self.overrides = overrides
         self.memory_limit = memory_limit
+        self.draws = draws
         self.pinned = set(pinned)
+        self.heirs = heirs
+        self.settled: set[Value] = set()
         self.constants: dict[Value, Any] = {}
         self.steps: dict[Node, Step] = {}
         self.dies: dict[Node, list[Value]] = {}
@@ -90,7 +96,8 @@ class Plan:
         """The kernel of a node for inputs of these types."""
         attributes = {k: x for k, x in arguments(node).items() if k not in node.bodies}
         constants = [None if v is None else self.constants.get(v) for v in node.inputs]
-        return bind(self.kernel(node), Site(self.xp, attributes, types, outputs, constants))
+        draw = self.draws.at(_address(node)) if isinstance(node.op, Op) and node.op.random else None
+        return bind(self.kernel(node), Site(self.xp, attributes, types, outputs, constants, draw))
 
     def kernel(self, node: Node) -> Any:
         """The kernel of a node. Raises TypeError where there is none."""
@@ -159,8 +166,8 @@ class _Storage:
         bound = plan.bind(node, types, outputs)
         self._alias(node, bound)
         buffers: list[Any] = [None] * len(outputs)
-        if top and bound.out and len(outputs) == 1 and concrete and node.outputs[0] is not None and node.outputs[0] not in plan.pinned:
-            buffers = [self._place(node, bound, last, i)]
+        if top and bound.out and len(outputs) == 1 and concrete and (v := node.outputs[0]) is not None:
+            buffers = [self._place(node, bound, last, i) if v not in plan.pinned else self._inherited(node, bound, last, i)]
         return Step(node, bound, False, buffers, not all(t is None or is_concrete(t) for t in outputs))
 
     def _alias(self, node: Node, bound: Bound) -> None:
@@ -181,7 +188,8 @@ class _Storage:
         v = node.outputs[0]
         assert v is not None
         if bound.inplace:
-            for x in node.inputs:
+            one_pass = isinstance(bound.run, self.plan.xp.ufunc)  # what takes several may still read its other inputs
+            for x in node.inputs if one_pass else node.inputs[:1]:
                 if x in self.buffer and last.get(x) == i and x.type == v.type and not self._still_seen(x, i, last, but=x):  # pyright: ignore[reportArgumentType, reportOptionalMemberAccess]
                     self.buffer[v] = self.buffer.pop(x)  # pyright: ignore[reportArgumentType]
                     return self._shaped(v)
@@ -193,6 +201,18 @@ class _Storage:
         else:
             self.buffer[v] = self.plan.xp.empty(size, "uint8")
         return self._shaped(v)
+
+    def _inherited(self, node: Node, bound: Bound, last: dict[Value, int], i: int) -> Value | None:
+        """The state weight that takes the value of the one output, where it may be written at once: nobody looks at the old state any more."""
+        v = node.outputs[0]
+        assert v is not None
+        weight = self.plan.heirs.get(v)
+        if weight is None or weight.type != v.type or self._still_seen(weight, i - 1, last):
+            return None
+        if last.get(weight, -1) > i or (last.get(weight) == i and not bound.inplace):
+            return None
+        self.plan.settled.add(v)
+        return weight
 
     def _shaped(self, v: Value) -> Any:
         self.plan.buffered.add(v)
@@ -208,6 +228,16 @@ class _Storage:
         for root in self.roots.get(v, (v,)):
             if root in self.buffer and last.get(root, -1) <= i and not self._still_seen(root, i, last):
                 self.free.append(self.buffer.pop(root))
+
+
+def _address(node: Node) -> str:
+    """The labels of the nodes around a node, and its own."""
+    labels, graph = [node.label], node.graph
+    while graph is not None and graph.owner is not None:
+        labels.append(next((name for name, body in graph.owner.bodies.items() if body is graph), ""))
+        labels.append(graph.owner.label)
+        graph = graph.parent
+    return "/".join(reversed(labels))
 
 
 def is_concrete(t: Type | None) -> bool:

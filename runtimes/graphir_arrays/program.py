@@ -1,5 +1,6 @@
 """A compiled model: takes feeds, returns fetches, holds the weights."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from graphir.ir import Value, Weight
 from graphir.model import Model
 from graphir.types import OptionalType, TensorType
 
+from .draws import Draws
 from .interpret import dense
 from .limits import LimitError, Limits, Meter
 from .plan import Plan
@@ -22,11 +24,13 @@ PLANS = 16  # how many sets of input types and fetches are remembered
 
 
 class _Graph(NamedTuple):
-    """What is run for one set of fetches: the model cut down to it, the values to hand out, those to pass in."""
+    """What is run for one set of fetches: the model cut down to it, the values to hand out, those to pass in: inputs, then states with their addresses."""
 
     model: Model
     pins: Pins
     arguments: list[Value]
+    needed: frozenset[str]
+    states: Sequence[tuple[str, Value]]
 
 
 class _Ready(NamedTuple):
@@ -52,13 +56,14 @@ class Program:
         self._overrides = overrides
         self._limits = limits
         self._meter = Meter(limits) if limits is not None and limits != Limits() else None
-        self._seed = seed
-        self._runs = 0
+        self._draws = Draws(xp, seed)
         self._graphs: dict[tuple[str, ...], _Graph] = {}
         self._plans: dict[Any, _Ready] = {}
         self._last: _Ready | None = None
-        self._state = {a: xp.asarray(dense(w)) for a, w in self._model.weights.items() if w.kind == "state"}
-        self._updates = {self._address(w): v for w, v in self._model.updates.items()}
+        self._state = {a: xp.fresh(xp.asarray(dense(w))) for a, w in self._model.weights.items() if w.kind == "state"}
+        self._outputs = tuple(v.name for v in self._model.outputs)
+        self._inputs = {v.name for v in self._model.inputs}
+        self._updates = [self._address(w) for w in self._model.updates]
         self.state: MutableMapping[str, Any] = _State(self)
 
     # ---- running --------------------------------------------------------------------------------------------------------------------
@@ -67,11 +72,13 @@ class Program:
         """The values at the addresses in `fetch` (default: the model's outputs), each a new array.
 
         feeds: name -> array, of the dtype and shape that the input has; lists of numbers take its dtype. Updates take place after the run, all at once, but
-        for a run with `fetch`, which changes nothing. Raises ValueError for feeds that do not fit, KeyError for an unknown address.
+        for a run with `fetch`, which changes nothing; one that fails midway may have written some. Raises ValueError for feeds that do not fit,
+        KeyError for an unknown address.
         """
-        addresses = tuple(dict.fromkeys(fetch)) if fetch is not None else tuple(v.name for v in self._model.outputs)
-        updates = self._updates if fetch is None else {}
-        graph = self._graph(addresses + tuple(f"\0{a}" for a in updates))
+        fetch = [fetch] if isinstance(fetch, str) else fetch
+        addresses = tuple(dict.fromkeys(fetch)) if fetch is not None else self._outputs
+        updates = self._updates if fetch is None else ()
+        graph = self._graph(addresses + tuple([f"\0{a}" for a in updates]))
         values, key = self._feed(graph, feeds)
         ready = self._plans.get(key)
         if ready is None:
@@ -80,13 +87,23 @@ class Program:
         self._last = ready
         results = self._call(ready, [values[v] for v in graph.arguments])
         for address, x in zip(updates, results[len(addresses) :]):
-            self.state[address] = x
-        self._runs += 1
+            if x is not None:  # else it was written in place
+                self._adopt(address, x)
+        self._draws.run += 1
         found = dict(zip(addresses, results))
         for address, x in found.items():
             if x is None and isinstance(self._model.find(address).type, TensorType):
                 raise KeyError(f"{address} was not computed: the body that makes it did not run")
         return {a: x if x is None or isinstance(x, list) else self._xp.asarray(x) for a, x in found.items()}
+
+    def _adopt(self, address: str, x: Any) -> None:
+        """Let a new array be the state."""
+        x = self._xp.asarray(x)
+        old = self._state[address]
+        if x.dtype == old.dtype and x.shape == old.shape:
+            self._state[address] = x
+        else:
+            self.state[address] = x  # says what does not fit
 
     def _call(self, ready: _Ready, arguments: list[Any]) -> list[Any]:
         if self._meter is not None:
@@ -114,46 +131,55 @@ class Program:
     def _graph(self, addresses: tuple[str, ...]) -> _Graph:
         found = self._graphs.get(addresses)
         if found is None:
+            if len(self._graphs) >= PLANS:
+                self._graphs, self._plans = {}, {}
             model = self._model.copy()
             updates = {f"\0{self._address(w)}": v for w, v in model.updates.items()}
             pins = optimize(model, addresses, self._xp, self._overrides, extra={a: updates[a] for a in addresses if a in updates})
-            states = [w for g in model.graph.walk() for w in g.weights.values() if w.kind == "state"]
-            found = self._graphs[addresses] = _Graph(model, pins, [*model.inputs, *states])
+            states = [(self._address(w), w) for g in model.graph.walk() for w in g.weights.values() if w.kind == "state"]
+            needed = frozenset(v.name for v in model.inputs if v.uses)
+            found = self._graphs[addresses] = _Graph(model, pins, [*model.inputs, *(w for _, w in states)], needed, states)
         return found
 
     def _plan(self, key: Any, graph: _Graph, values: dict[Value, Any]) -> _Ready:
-        types = {v.name: TensorType(as_dtype(x.dtype), x.shape) for v, x in values.items() if isinstance(v.type, TensorType)}
+        types = {
+            v.name: TensorType(as_dtype(x.dtype), x.shape) for v, x in values.items() if x is not None and isinstance(v.type, TensorType)
+        }
         limit = self._limits.memory if self._limits is not None else None
         pinned = list(graph.pins.values.values())
-        plan = Plan(graph.model, types, pinned, self._xp, self._overrides, limit)
+        plan = Plan(graph.model, types, pinned, self._xp, self._overrides, limit, self._draws, self._heirs(graph))
         source = Source(plan, graph.arguments, pinned, self._meter)
         if len(self._plans) >= PLANS:
             self._plans.pop(next(iter(self._plans)))
         ready = self._plans[key] = _Ready(source.function(), source, plan)
         return ready
 
+    def _heirs(self, graph: _Graph) -> dict[Value, Value]:
+        """The values that one weight takes after the run, and that nobody else is handed."""
+        states = {f"\0{address}": w for address, w in graph.states}
+        handed = Counter(graph.pins.values.values())
+        return {v: states[key] for key, v in graph.pins.values.items() if key in states and handed[v] == 1}
+
     # ---- feeds ----------------------------------------------------------------------------------------------------------------------
 
     def _feed(self, graph: _Graph, feeds: Mapping[str, Any]) -> tuple[dict[Value, Any], Any]:
         """The arrays for a graph's arguments, and the key of the plan that suits them. Raises ValueError for what does not fit."""
-        names = {v.name for v in self._model.inputs}
-        unknown = [name for name in feeds if name not in names]
+        unknown = [name for name in feeds if name not in self._inputs]
         if unknown:
             raise ValueError(f"no input {unknown[0]!r}; the inputs are {', '.join(map(_typed, self._model.inputs)) or 'none'}")
         values: dict[Value, Any] = {}
         sizes: dict[str, int] = {}
-        needed = {v.name for v in graph.model.inputs if v.uses}
         for v, shown in zip(graph.model.inputs, self._model.inputs):
             if v.name in feeds:
                 values[v] = self._checked(shown, feeds[v.name], sizes)
             elif isinstance(v, Weight):
                 values[v] = self._xp.asarray(dense(v))
-            elif v.name in needed and not isinstance(v.type, OptionalType):
+            elif v.name in graph.needed and not isinstance(v.type, OptionalType):
                 raise ValueError(f"the input {_typed(shown)} is missing")
             else:
                 values[v] = None
-        for v in graph.arguments[len(graph.model.inputs) :]:
-            values[v] = self._state[self._address(v)]
+        for address, v in graph.states:
+            values[v] = self._state[address]
         shapes = tuple(None if x is None or not hasattr(x, "shape") else x.shape for x in values.values())
         return values, (id(graph), shapes)
 
@@ -202,6 +228,7 @@ class Program:
         other = object.__new__(Program)
         other.__dict__.update(self.__dict__)
         other._plans, other._graphs, other._last = {}, {}, None
+        other._draws = Draws(self._xp, self._draws.seed, self._draws.run)
         other._meter = Meter(self._limits) if self._meter is not None and self._limits is not None else None
         other._state = {a: self._xp.fresh(x) for a, x in self._state.items()}
         other.state = _State(other)

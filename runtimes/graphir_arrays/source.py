@@ -16,7 +16,7 @@ FILE = "<graphir program>"
 
 
 class Source:
-    """Writes the function `run(feeds...)` of a plan, which returns the pinned values.
+    """Writes the function `run(feeds...)` of a plan, which returns the pinned values, each an array of its own; None for those that are written in place.
 
     text: the source. names: what its globals are. lines: line number -> the node that runs there.
     """
@@ -34,6 +34,7 @@ class Source:
             self._variables[v] = f"x{i}"
         inside = [v for v in pinned if v.graph is not plan.model.graph]
         self._kept = {v: f"kept{i}" for i, v in enumerate(inside)}
+        self._returned: set[Value] = set()
         self._text.append(f"def run({', '.join(self._variables[v] for v in arguments)}):")
         if inside:
             self._text.append("    " + " = ".join(self._kept.values()) + " = None")
@@ -50,7 +51,10 @@ class Source:
     def _result(self, v: Value) -> str:
         if v in self._kept:
             return self._kept[v]
-        owned = v.node is not None and v not in self.plan.copied and v not in self.plan.constants
+        if v in self.plan.settled:
+            return "None"
+        owned = v.node is not None and v not in self.plan.copied and v not in self.plan.constants and v not in self._returned
+        self._returned.add(v)
         return self._variable(v) if owned else f"{self._name('fresh', self.plan.xp.fresh)}({self._variable(v)})"
 
     def _graph(self, graph: Graph, indent: str) -> None:
@@ -66,12 +70,10 @@ class Source:
         call = self._new(node.op.function if isinstance(node.op, Op) else "k", _late(self.plan, node) if step.late else step.bound.run)
         arguments += [f"{name}={body}" for name, body in bodies.items()]
         if step.buffers and step.buffers[0] is not None:
-            arguments.append(f"out={self._new('b', step.buffers[0])}")
+            place = step.buffers[0]
+            arguments.append(f"out={self._variable(place) if isinstance(place, Value) else self._new('b', place)}")
         made = ["_" if v is None or self.plan.is_known(v) else self._variable(v) for v in node.outputs]
         one = not isinstance(node.op, Op) or node.op.outputs == "one"
-        rest = (
-            ["*_"] if isinstance(node.op, Op) and not step.late and node.op.outputs == "tuple" else []
-        )  # outputs that the node leaves out
         rest = ["*_"] if isinstance(node.op, Op) and node.op.outputs == "tuple" else []  # outputs that the node left out at its end
         targets = made[0] if one else "[" + ", ".join(made + rest) + "]"
         note = " ".join([str(node.op), *(_type_text(v.type) for v in node.outputs if v is not None)])

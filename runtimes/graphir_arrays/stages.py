@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 from graphir.ir import Value
 from graphir.model import Model
 from graphir.nodes import release, use
-from graphir.ops import Op
 from graphir.passes.dedupe import dedupe
 from graphir.passes.expand import expand
 from graphir.passes.fold import fold
-from graphir.passes.infer import infer
+from graphir.passes.infer import Inference
 from graphir.passes.prune import prune
 from graphir.passes.simplify import simplify
 from graphir.passes.upgrade import upgrade
@@ -51,10 +50,15 @@ def prepare(model: Model, overrides: str | None, watch: Callable[[str, Model], N
     watch("as given", model)
     upgrade(model)
     watch("upgrade", model)
-    infer(model)
+    _infer(model)
     expand(model, lambda op: find(op, overrides) is not None)
-    infer(model)
+    _infer(model)
     watch("expand", model)
+
+
+def _infer(model: Model) -> None:
+    """Type the values by the rules alone: what a file declares of them is no proof."""
+    Inference(model, trust_declared=False).graph(model.graph, model.opsets)
 
 
 def optimize(
@@ -80,8 +84,3 @@ def optimize(
         run(model)
         watch(name, model)
     return pins
-
-
-def is_random(model: Model) -> bool:
-    """Whether a node of the model draws numbers."""
-    return any(isinstance(n.op, Op) and n.op.random for g in model.graph.walk() for n in g.nodes)

@@ -7,7 +7,7 @@ import numpy as np
 from cases import Case, array, case
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.5, 90.0, -90.0], "float32")
-FINITE = SPECIAL[3:]
+FINITE = SPECIAL[5:]
 HALF: dict[str, Any] = {"tolerance": 2e-2}
 
 
@@ -16,7 +16,7 @@ def shapes(special: bool = True, **attributes: Any) -> list[Case]:
     rows = [case(array(*s, low=-4, high=4), **attributes) for s in ((3, 4), (), (0, 3), (65, 65))]
     rows.append(case(array(5, low=-4, high=4, dtype="float64"), tolerance=1e-7, **attributes))
     rows += [case(array(2, 3, low=-4, high=4, dtype=d), **HALF, **attributes) for d in ("float16", "bfloat16")]
-    return [*rows, case(SPECIAL if special else FINITE, **attributes)]
+    return [*rows, *([case(SPECIAL, **attributes)] if special else [case(FINITE, **attributes), case(np.array([0.0, -0.0]), **attributes)])]
 
 
 def along_axis() -> list[Case]:

@@ -16,6 +16,8 @@ CASES = {
         case(array(0, 2), ints(2, 2)),
         case(strings("a", "b"), ints(2)),
         case(array(2, 1, 3, dtype="bfloat16"), ints(1, 4, 2)),
+        case(array(2, 3, 2), ints(1, 2, 1)),
+        case(array(2, 3), ints(1, 1)),
     ],
     "Pad": [
         case(array(2, 3), ints(0, 2, 1, 0)),

@@ -93,6 +93,7 @@ CASES = {
         case(_ties(1, 2, 6, 5), kernel_shape=(3, 3), pads=(1, 1, 1, 1), strides=(2, 2), storage_order=1, **ORT),
         case(array(1, 2, 6, 6, low=-100, high=100, dtype="int8"), kernel_shape=(2, 2), pads=(1, 1, 1, 1), **ORT),
         case(array(1, 2, 6, 6, low=0, high=255, dtype="uint8"), kernel_shape=(2, 2), pads=(1, 1, 1, 1), **ORT),
+        case(array(1, 2, 6, 5), kernel_shape=(3, 3), pads=(1, 1, 1, 1), storage_order=1, **ORT),
         case(np.full((1, 1, 3, 3), -np.inf, "float32"), kernel_shape=(2, 2), strides=(1, 2), pads=(1, 1, 1, 1)),
     ],
     "AveragePool": [

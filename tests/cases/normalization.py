@@ -82,6 +82,7 @@ CASES = {
         _scaled((2, 3, 4), (4,), (1,), axis=1),
         _scaled((2, 3, 4), (2, 3, 1), (4,), axis=-1),
         _scaled((8,), (8,), (8,)),
+        _scaled((2, 3, 8), (8,), (8,), stash_type="float32"),
         _scaled((0, 3, 4), (4,), (4,)),
         case(lambda rng: rng.normal(1000, 1, (4, 64)).astype("float32"), array(64), array(64), tolerance=1e-3),
         _scaled((2, 3, 8), (8,), (8,), dtype="float16", **HALF, **ORT),

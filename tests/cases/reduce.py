@@ -50,11 +50,17 @@ def positions() -> list[Case]:
 
 
 WHOLE = ("int32", "int64")
+ZEROS = np.array([[0.0, 2.0, 3.0], [0.0, -1.5, 0.0], [1.0, 2.0, 3.0]], "float32")
 
 CASES = {
     "ReduceSum": [*reductions(*FLOATS, *WHOLE, "uint32", "uint64"), *contents()],
     "ReduceMean": [*reductions(*FLOATS, empty=False), case(np.array([[1, 2], [-1, -2]]), np.array([1])), case(np.array([3, 4], "uint32"))],
-    "ReduceProd": [*reductions(*FLOATS, *WHOLE), *contents()],
+    "ReduceProd": [
+        *reductions(*FLOATS, *WHOLE),
+        *contents(),
+        *(case(ZEROS, np.array([1]), keepdims=k) for k in (0, 1)),
+        case(ZEROS),
+    ],
     "ReduceMax": [*reductions(*FLOATS, *WHOLE, "int8", "uint8", "uint64", "bool"), *contents(case(np.array([1.0, np.nan], "float32")))],
     "ReduceMin": [*reductions(*FLOATS, *WHOLE, "int8", "uint8", "uint64", "bool"), *contents(case(np.array([1.0, np.nan], "float32")))],
     "ReduceL1": [*reductions(*FLOATS, *WHOLE), *contents()],

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from graphir.ops.nn import Window, transposed_windows, windows
+from graphir.ops._windows import Window, transposed_windows, windows
 
 from ..kernel import Bound, Site, prepared
 from ..precision import in_single

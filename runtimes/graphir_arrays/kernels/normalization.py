@@ -162,15 +162,16 @@ def mean_variance_normalization(xp: Any, x: Any, *, axes: tuple[int, ...]) -> An
 
 @prepared
 def dropout(site: Site) -> Bound:
-    """The identity, unless training_mode is set; numbers are drawn as NumPy's RandomState(seed) draws them."""
-    xp, seed = site.xp, site.attributes["seed"]
+    """The identity, unless training_mode is set; with a seed, numbers are drawn as NumPy's RandomState(seed) draws them."""
+    xp, seed, draw = site.xp, site.attributes["seed"], site.draw
     masked = len(site.outputs) > 1 and site.outputs[1] is not None
 
     def run(data: Any, ratio: Any = None, training_mode: Any = None) -> tuple[Any, Any]:
         probability = 0.5 if ratio is None else float(ratio)
         if training_mode is None or not training_mode or probability == 0:
             return data, xp.ones(data.shape, BOOL) if masked else None
-        kept = xp.asarray(xp.random.RandomState(seed).uniform(0, 1, data.shape) >= probability)
+        numbers = xp.random.RandomState(seed).uniform(0, 1, data.shape) if draw is None or seed is not None else draw().random(data.shape)
+        kept = xp.asarray(numbers >= probability)
         wide = data if data.dtype.itemsize >= 4 else data.astype(FLOAT32)
         factor = 1 / (1 - probability) if probability < 1 else 0
         return (wide * kept * wide.dtype.type(factor)).astype(data.dtype, copy=False), kept

@@ -5,9 +5,11 @@ and the states (h, ...); it writes the new h to `y`, and returns the new states.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
+
+from graphir.ops.recurrent import DEFAULTS, activations_of
 
 Activation = Callable[[Any], Any]
 Cell = Callable[[Any, list[Any], Any], list[Any]]
@@ -50,7 +52,8 @@ def _unroll(
     made = [xp.empty(shape, wide) for shape in (y, *[last] * len(initial))]
     ys, *ends = [xp.moveaxis(a, 0, a.ndim - 2) for a in made] if layout else made
     x = x.astype(wide, copy=False).reshape(time * batch, x.shape[2])
-    chosen = _activations(xp, activations or _DEFAULTS[functions] * directions, activation_alpha, activation_beta)
+    named = activations_of(activations or DEFAULTS[functions] * directions, activation_alpha, activation_beta)
+    chosen = (_activation(xp, *one) for one in named)
     for d in range(directions):
         wb, rb = xp.zeros((2, r.shape[1]), wide) if b is None else b[d].astype(wide).reshape(2, -1)
         weights = Weights(r[d].astype(wide, copy=False), rb, None if p is None else p[d].astype(wide))
@@ -168,36 +171,24 @@ def _scaled_tanh(xp, x, alpha, beta):
     x *= alpha
 
 
-_ACTIVATIONS: dict[str, tuple[float | None, float | None, Callable[..., Any]]] = {  # name -> default alpha and beta, None where it has none; on (xp, x, alpha, beta)
-    "relu": (None, None, lambda xp, x, a, b: xp.maximum(x, 0, out=x)),
-    "tanh": (None, None, lambda xp, x, a, b: xp.tanh(x, out=x)),
-    "sigmoid": (None, None, lambda xp, x, a, b: xp.special.expit(x, out=x)),
-    "affine": (1.0, 0.0, _affine),
-    "leakyrelu": (0.01, None, lambda xp, x, a, b: xp.copyto(x, xp.where(x >= 0, x, a * x))),
-    "thresholdedrelu": (1.0, None, lambda xp, x, a, b: xp.copyto(x, 0, where=x < a)),
-    "scaledtanh": (1.0, 1.0, _scaled_tanh),
-    "hardsigmoid": (0.2, 0.5, lambda xp, x, a, b: xp.clip(a * x + b, 0, 1, out=x)),
-    "elu": (1.0, None, lambda xp, x, a, b: xp.copyto(x, xp.where(x >= 0, x, a * xp.expm1(xp.minimum(x, 0))))),
-    "softsign": (None, None, lambda xp, x, a, b: xp.divide(x, 1 + xp.abs(x), out=x)),
-    "softplus": (None, None, lambda xp, x, a, b: xp.logaddexp(x, 0, out=x)),
-}  # fmt: skip
-_DEFAULTS = {1: ("tanh",), 2: ("sigmoid", "tanh"), 3: ("sigmoid", "tanh", "tanh")}
+_ACTIVATIONS: dict[str, Callable[..., Any]] = {  # on (xp, x, alpha, beta)
+    "relu": lambda xp, x, a, b: xp.maximum(x, 0, out=x),
+    "tanh": lambda xp, x, a, b: xp.tanh(x, out=x),
+    "sigmoid": lambda xp, x, a, b: xp.special.expit(x, out=x),
+    "affine": _affine,
+    "leakyrelu": lambda xp, x, a, b: xp.copyto(x, xp.where(x >= 0, x, a * x)),
+    "thresholdedrelu": lambda xp, x, a, b: xp.copyto(x, 0, where=x < a),
+    "scaledtanh": _scaled_tanh,
+    "hardsigmoid": lambda xp, x, a, b: xp.clip(a * x + b, 0, 1, out=x),
+    "elu": lambda xp, x, a, b: xp.copyto(x, xp.where(x >= 0, x, a * xp.expm1(xp.minimum(x, 0)))),
+    "softsign": lambda xp, x, a, b: xp.divide(x, 1 + xp.abs(x), out=x),
+    "softplus": lambda xp, x, a, b: xp.logaddexp(x, 0, out=x),
+}
 
 
-def _activations(xp, names, alphas, betas) -> Iterator[Activation]:
-    """The functions in the order of their names. Those that have an alpha or beta take the next one given, else their default."""
-    alpha_values, beta_values = iter(alphas or ()), iter(betas or ())
-    for name in names:
-        row = _ACTIVATIONS.get(name.lower())
-        if row is None:
-            raise ValueError(f"activation {name!r}; expected one of {', '.join(_ACTIVATIONS)}, in any case")
-        alpha, beta, function = row
-        alpha = alpha if alpha is None else next(alpha_values, alpha)
-        beta = beta if beta is None else next(beta_values, beta)
-        yield _activation(xp, function, alpha, beta)
+def _activation(xp, name, alpha, beta) -> Activation:
+    function = _ACTIVATIONS[name]
 
-
-def _activation(xp, function, alpha, beta) -> Activation:
     def apply(x):
         function(xp, x, alpha, beta)
         return x

@@ -1,0 +1,131 @@
+"""`graphir train`: move the weights of a model until it says what the data says."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .model_file import PIPE, model_argument, read
+from .terminal import progress, say
+
+if TYPE_CHECKING:
+    from ..training import Progress
+
+
+@click.command(short_help="Train a model on data.")
+@model_argument
+@click.argument("data", metavar="DATA.npz")
+@click.argument("destination")
+@click.option("--loss", default="cross_entropy", show_default=True, metavar="NAME", help="cross_entropy or mean_squared_error.")
+@click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="sgd, momentum or adam.")
+@click.option("--learning-rate", type=float, default=0.001, show_default=True, metavar="X", help="How far a step goes.")
+@click.option("--epochs", type=click.IntRange(1), default=5, show_default=True, metavar="N", help="How often all data is seen.")
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Examples in a step. [default: 32, or what the model takes]")
+@click.option(
+    "--target", default="y", show_default=True, metavar="KEY", help="What DATA.npz calls the labels, or what the output should be."
+)
+@click.option("--output", metavar="NAME", help="The output to learn. [default: the only one that is a tensor of floats]")
+@click.option("--wrt", multiple=True, metavar="PATTERN", help="Weights to train; the others stay. [default: all]")
+@click.option("--validation", metavar="FILE.npz|0.2", help="Data to measure with after each epoch, or a share of DATA.npz set apart.")
+@click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the steps; `graphir runtimes` lists them.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the order of the data and of dropout."
+)
+def train(
+    model_file: str, data: str, destination: str, optimizer: str, learning_rate: float, validation: str | None, wrt: tuple[str, ...], **options: Any
+) -> None:  # fmt: skip
+    """Train MODEL on the arrays in DATA.npz, which are keyed by the names of its inputs, the labels by --target, and write it to DESTINATION.
+
+    The loss and accuracy of each epoch are printed, and saved beside DESTINATION, as .history.json. One seed gives one result.
+    """
+    import graphir
+    from graphir.training import fit
+
+    from ..plugins import write_atomically
+    from .feeds import arrays_of
+
+    if destination == PIPE:
+        raise click.UsageError("the trained model goes to a file: give its name")
+    chosen = _optimizer(optimizer, learning_rate)
+    held = None if validation is None else _share(validation) or arrays_of(validation)
+    model = read(model_file)
+    with _watched() as watch:
+        result = fit(model, arrays_of(data), optimizer=chosen, validation=held, wrt=list(wrt) or None, progress=watch, **options)
+    history = {"optimizer": optimizer, "learning_rate": learning_rate, **options, "history": result.history}
+    with progress(f"writing {destination}"):
+        graphir.save(result.model, Path(destination))
+        text = json.dumps(history, indent=2) + "\n"
+        beside = Path(destination).with_suffix(".history.json")
+        write_atomically(beside, lambda file: file.write(text.encode()))
+    say(f"{destination} is trained; its history is in {beside}")
+
+
+def _optimizer(name: str, learning_rate: float) -> Any:
+    from ..training.optimizers import OPTIMIZERS
+
+    if name not in OPTIMIZERS:
+        raise click.UsageError(f"--optimizer {name}: there are {', '.join(OPTIMIZERS)}")
+    try:
+        return OPTIMIZERS[name](learning_rate)
+    except ValueError as e:
+        raise click.UsageError(str(e)) from None
+
+
+def _share(text: str) -> float | None:
+    """The number, where the text is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _watched() -> Iterator[Callable[["Progress"], None]]:
+    """What to call after each batch: prints a line for each epoch, and where stderr is a terminal shows a bar there."""
+    if not sys.stderr.isatty():
+        yield _say_epoch
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("", total=None, epoch="")
+
+        def watch(p: "Progress") -> None:
+            total = p.epochs * p.batches
+            bar.update(
+                task,
+                total=total,
+                completed=(p.epoch - 1) * p.batches + p.batch,
+                epoch=f"{p.epoch}/{p.epochs}",
+                description=_text(p.metrics),
+            )
+            if p.summary is not None:
+                bar.stop()  # both may be one terminal
+                _say_epoch(p)
+                bar.start()
+
+        yield watch
+
+
+def _say_epoch(p: "Progress") -> None:
+    if p.summary is not None:
+        say(f"epoch {p.epoch}  {_text(p.summary)}")
+
+
+def _text(metrics: dict[str, float]) -> str:
+    return "  ".join(
+        f"{name.replace('_', ' ')} {x:.1%}" if "accuracy" in name else f"{name.replace('_', ' ')} {x:.4g}" for name, x in metrics.items()
+    )

@@ -1,0 +1,281 @@
+"""What the gradient rules of operators with bodies share: a body that runs the forward one again, and behind it the gradients."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import graphir.ops as ops
+
+from ..dims import Dim, nonnegative, unknown
+from ..ir import Graph, Node, Value
+from ..types import OptionalType, TensorType, Type
+from ._bodies import Told, body_in, captures, discard, paste, tidy, yield_more, yields
+from ._gradient import GradientError, depending_on, gradients, is_float, leading_to, sum_up, zeros_like
+from ._types import join
+
+
+class Backward:
+    """The body of a backward node, beside the forward one.
+
+    values: the copy of each value of the forward body. gradients: those that were found. told: what numbers were that the forward body drew.
+    """
+
+    def __init__(self, node: Node, forward: Graph, told: Told):
+        self.node = node
+        self.forward = forward
+        self.told = told
+        self.body = body_in(node.graph or forward.root, forward.name)
+        self.values: dict[Value, Value] = {}
+        self.gradients: dict[Value, Value] = {}
+
+    def input(self, like: Value) -> Value:
+        """A new input, of the name and the type of a value."""
+        return self.body.input(self.body.fresh(like.name), like.type)
+
+    def gradient_of(self, v: Value, type_: Type | None = None) -> Value:
+        """A new input for the gradient of a value, of the value's type unless another is given."""
+        return self.body.input(self.body.fresh(f"{self.body.name}_d_{v.name}"), plain(type_ or v.type))
+
+    def sweep(self, dys: Iterable[tuple[Value, Value | None]], wrt: Sequence[Value]) -> None:
+        """Run the forward body again and go back from its outputs, with their gradients, to `wrt`: values of this body and outer ones."""
+        with self.body:
+            try:
+                paste(self.forward, self.body, self.values, self.told)
+            except ValueError as e:
+                raise GradientError(f"{e}, which cannot be drawn again for the gradient of {self.node.op} {self.node.label!r}") from None
+            seeds: dict[Value, Value] = {}
+            for v, dy in dys:
+                if dy is None or not is_float(v):
+                    continue
+                y = self.values.get(v, v)
+                y = y if y.graph is self.body else ops.elementwise.identity(y)
+                seeds[y] = sum_up(seeds[y], dy) if y in seeds else dy
+            try:
+                found = gradients(seeds, wrt) if seeds else ()
+            except GradientError as e:
+                raise GradientError(f"{e}, in a body of {self.node.op} {self.node.label!r}") from None
+        self.gradients = {v: dv for v, dv in zip(wrt, found) if dv is not None}
+
+    def gradient(self, v: Value) -> Value:
+        """The gradient of one of `wrt`; zeros where none flows."""
+        with self.body:
+            return self.gradients[v] if v in self.gradients else zeros_like(v)
+
+    def finish(self, *outputs: Value) -> None:
+        """Yield these, and drop what they do not need."""
+        yields(self.body, *outputs)
+        tidy(self.body)
+
+
+def typed_as(dv: Value, v: Value) -> Value:
+    """dv, the gradient of v, with the type that it must have, where its type rule could not know."""
+    dv.type = plain(v.type.element if isinstance(v.type, OptionalType) else v.type)  # pyright: ignore[reportAttributeAccessIssue]
+    return dv
+
+
+def plain(t: Type | None) -> Type | None:
+    """A type without known contents: a gradient has others."""
+    return TensorType(t.dtype, t.shape) if isinstance(t, TensorType) else t
+
+
+class Scanned(NamedTuple):
+    """What a Scan takes apart or stacks: a value outside of the body, the axis, and 1 for what begins at the end."""
+
+    value: Value
+    axis: int = 0
+    direction: int = 0
+
+    def reversed(self, value: Value | None = None) -> "Scanned":
+        """The same, or another value, from the other end."""
+        return Scanned(self.value if value is None else value, self.axis, 1 - self.direction)
+
+
+class Trips:
+    """A Loop or a Scan, and the way back: a Scan over what the forward body took on each trip, from the last trip to the first.
+
+    Its state are the gradients of the state, and the sums of those of the captured values. What the body took the forward node tells as more scan outputs.
+    elements: what a Scan takes apart. stacked: axis and direction of each scan output.
+    """
+
+    def __init__(self, node: Node, initial: Sequence[Value], elements: Sequence[Scanned], stacked: Sequence[tuple[int, int]]):
+        self.node = node
+        self.body = node.bodies["body"]
+        self.initial, self.elements, self.stacked = initial, elements, list(stacked)
+        count, inputs, outputs = len(initial), self.body.inputs, self.body.outputs
+        first = len(inputs) - count - len(elements)  # a Loop's body takes the trip's number and the condition, and makes the next condition
+        self.first_output = 1 if first else 0
+        self.taken = inputs[first : first + count]
+        self.parts = inputs[first + count :]
+        self.made = outputs[self.first_output : self.first_output + count]
+        self.scanned = outputs[self.first_output + count :]
+
+    def back(self, dys: Sequence[Value | None], needed: set[Value]) -> dict[Value, list[Value]]:
+        """Build the way back. The gradients found: of the inputs of the forward body, under these, and of captured values."""
+        states = self._states(dys, needed)
+        outer = [v for v in captures(self.body) if v in needed]
+        parts = [v for v, x in zip(self.parts, self.elements) if x.value in needed]
+        inputs: list[
+            tuple[Value, Scanned | Value]
+        ] = []  # of the new body: what is scanned, or of which value of the forward body it is to be a tape
+
+        def told(v: Value) -> Value:
+            inputs.append((back.input(v), v))
+            return inputs[-1][0]
+
+        back = Backward(self.node, self.body, told)
+        d_made = {k: back.gradient_of(self.made[k], self._steady(k)) for k in states}
+        sums = {v: back.gradient_of(v) for v in outer}
+        d_scanned: list[tuple[Value, Value | None]] = []
+        for v, dy, (axis, direction) in zip(self.scanned, dys[len(self.initial) :], self.stacked):
+            if dy is not None:
+                d_scanned.append((v, back.gradient_of(v)))
+                inputs.append((d_scanned[-1][1], Scanned(dy, axis, direction).reversed()))
+        given = dict(zip(self.parts, self.elements))
+        for v in self.body.inputs:
+            back.values[v] = back.input(v)
+            inputs.append((back.values[v], given[v].reversed() if v in given else v))
+        wrt = {v: back.values[v] for v in (*(self.taken[k] for k in states), *parts)}
+        back.sweep([*((self.made[k], d) for k, d in d_made.items()), *d_scanned], [*wrt.values(), *outer])
+        totals = {v: sums[v] for v in outer if v in back.gradients}
+        parts = [v for v in parts if wrt[v] in back.gradients]
+        with back.body:
+            more = [sum_up(s, back.gradients[v]) for v, s in totals.items()]
+        back.finish(*(back.gradient(wrt[self.taken[k]]) for k in states), *more, *(back.gradient(wrt[v]) for v in parts))
+        for v, s in sums.items():
+            if v not in totals:
+                back.body.drop_input(s)
+        scanned = self._scanned(back, inputs)
+        with self.node.graph or back.body:
+            starts = [dys[k] or zeros_like(self._output(k)) for k in states] + [zeros_like(v) for v in totals]
+            made = self._run(back, states, starts, scanned, [given[v].reversed() for v in parts])
+        return dict(zip((*(self.taken[k] for k in states), *totals, *parts), made))
+
+    def _run(
+        self, back: Backward, states: list[int], starts: list[Value], scanned: list[Scanned], stacked: list[Scanned]
+    ) -> Sequence[Value]:
+        """The Scan, or a Loop that does the same where the state does not keep its shape."""
+        if not starts and not stacked:
+            discard(back.body)
+            return []
+        steady = all(isinstance(v.type, TensorType) for v in starts) and all(
+            self.taken[k].type.shape is not None and self.taken[k].type.shape == self.made[k].type.shape for k in states
+        )
+        options = {
+            "scan_input_axes": [x.axis for x in scanned], "scan_input_directions": [x.direction for x in scanned],
+            "scan_output_axes": [x.axis for x in stacked], "scan_output_directions": [x.direction for x in stacked],
+        }  # fmt: skip
+        chosen = {name: tuple(x) if any(x) else None for name, x in options.items()}
+        operands = (*starts, *(x.value for x in scanned))
+        if steady:
+            return ops.control.scan(*operands, body=back.body, num_scan_inputs=len(scanned), **chosen)
+        made = ops.control.scan_by_loop(*operands, body=back.body, num_scan_inputs=len(scanned), **chosen)
+        discard(back.body)
+        return made
+
+    def _states(self, dys: Sequence[Value | None], needed: set[Value]) -> list[int]:
+        """The places of the states whose gradients are carried: they depend on what is needed, and what flows in depends on them."""
+        nodes = self.body.nodes
+        places = [k for k, v in enumerate(self.taken) if is_float(v)]
+        wanted = [v for v in captures(self.body) if v in needed] + [v for v, x in zip(self.parts, self.elements) if x.value in needed]
+
+        def closed(found: set[int], grow: Callable[[set[int]], set[Value]], at: Sequence[Value]) -> set[int]:
+            while True:
+                reached = grow(found)
+                more = found | {k for k in places if at[k] in reached}
+                if more == found:
+                    return found
+                found = more
+
+        depend = closed(
+            {k for k in places if self.initial[k] in needed},
+            lambda found: depending_on(nodes, [*wanted, *(self.taken[k] for k in found)]),
+            self.made,
+        )
+        ends = [v for v, dy in zip(self.scanned, dys[len(self.initial) :]) if dy is not None and is_float(v)]
+        flow = closed(
+            {k for k in depend if dys[k] is not None}, lambda found: leading_to(nodes, [*ends, *(self.made[k] for k in found)]), self.taken
+        )
+        return sorted(depend & flow)
+
+    def _steady(self, k: int) -> Type | None:
+        """The type of a state's gradient: what does not change from trip to trip."""
+        taken, made = self.taken[k].type, self.made[k].type
+        return join(taken, made, lambda a, b: a if a == b else unknown())
+
+    # ---- tapes ----------------------------------------------------------------------------------------------------------------------
+
+    def _scanned(self, back: Backward, inputs: list[tuple[Value, Scanned | Value]]) -> list[Scanned]:
+        """What the new body is to be given of each trip; an input that it does not read is dropped."""
+        self._tell_dims(back, inputs)
+        found: list[Scanned] = []
+        for v, source in inputs:
+            if not v.uses:
+                back.body.drop_input(v)
+            else:
+                found.append(self._tape(source) if isinstance(source, Value) else source)
+        if not found:  # nothing but how many trips there were
+            found.append(self.elements[0].reversed() if self.elements else self._tape(self.body.inputs[0]))
+            back.input(self.parts[0] if self.elements else self.body.inputs[0])
+        return found
+
+    def _tell_dims(self, back: Backward, inputs: list[tuple[Value, Scanned | Value]]) -> None:
+        """Where of a value that would be made again only the dims are read, let the forward body tell these, which may differ from trip to trip."""
+        for v, copy in reversed(back.values.items()):
+            if copy.graph is not back.body or v in self.parts or not copy.uses:
+                continue
+            if all(isinstance(reader, Node) and reader.op is ops.shape.shape for reader in copy.uses):
+                for reader in list(copy.uses):
+                    inputs.append(self._dims(back, v, reader))  # pyright: ignore[reportArgumentType]
+                if copy.node is not None and not any(y is not None and y.uses for y in copy.node.outputs):
+                    copy.node.discard()
+        back.body.sweep()
+
+    def _dims(self, back: Backward, v: Value, reader: Node) -> tuple[Value, Value]:
+        """An input that stands for a node that reads the shape of v, and what it is to be a tape of."""
+        attributes = reader.attributes
+        known = (n for n in self.body.nodes if n.op is ops.shape.shape and n.inputs == (v,) and n.attributes == attributes)
+        same = next(known, None)
+        with self.body:
+            dims = ops.shape.shape(v, **attributes) if same is None else same.outputs[0]  # pyright: ignore[reportArgumentType]
+        old = reader.outputs[0]
+        assert dims is not None and old is not None and reader.graph is not None
+        told = back.input(dims)
+        back.body.replace_uses(old, told)
+        reader.graph.drop(reader)
+        return told, dims
+
+    def _tape(self, v: Value) -> Scanned:
+        """What a value of the forward body was on each trip: a scan output that the node has, or is given now."""
+        before = self.first_output + len(self.initial)
+        for i, (y, where) in enumerate(zip(self.body.outputs[before:], self.stacked), len(self.initial)):
+            if where == (0, 0) and (y is v or (y.node is not None and y.node.op is ops.elementwise.identity and y.node.inputs[0] is v)):
+                return Scanned(self._output(i)).reversed()
+        self._check(v)
+        yield_more(self.body, v)
+        self.stacked.append((0, 0))
+        for name in ("scan_output_axes", "scan_output_directions"):
+            if name in self.node.attributes:
+                self.node.attributes[name] = (*self.node.attributes[name], 0)  # pyright: ignore[reportGeneralTypeIssues]
+        return Scanned(self._output(len(self.body.outputs) - 1 - self.first_output)).reversed()
+
+    def _output(self, i: int) -> Value:
+        """An output of the forward node, which it is asked for where it leaves it out."""
+        node = self.node
+        found = node.outputs[i] if i < len(node.outputs) else None
+        return found or node.add_output(i, node.op.infer(node.inputs, node.attributes)[i])  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _check(self, v: Value) -> None:
+        """Raise GradientError for what surely cannot be stacked."""
+        where = f"the gradient of {self.node.op} {self.node.label!r} needs {v.name} as it was on each trip"
+        if not isinstance(v.type, TensorType):
+            raise GradientError(f"{where}, but it is {v.type}, and only tensors can be stacked; carry tensors in its place")
+        if v in self.taken:
+            taken, made = v.type.shape, self.made[self.taken.index(v)].type.shape
+            if taken is not None and made is not None and (len(taken) != len(made) or any(map(_grows, taken, made))):
+                raise GradientError(
+                    f"{where}, but its shape changes from {list(taken)} to {list(made)}, so that it cannot be stacked; give it a shape that stays"
+                )
+
+
+def _grows(a: Dim, b: Dim) -> bool:
+    """Whether a dim surely does not stay the same, unless it is 0."""
+    return a != b and (nonnegative(a - b) or nonnegative(b - a))

@@ -1,0 +1,199 @@
+"""Hold the gradients of a model against central differences, in double precision, along random directions."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..dims import symbols
+from ..dtypes import FLOAT64, STRING
+from ..ir import Value, Weight
+from ..model import Model
+from ..ops import Op
+from ..plugins import Program, Runtime, compile
+from ..tensors import Tensor
+from ..types import TensorType, bind
+from .gradient import Differentiated, Names, differentiate
+from .widen import NARROW, widen
+
+STEPS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-4)  # of a difference: a shorter one may stay on one side of a kink, a longer one loses fewer digits
+SHIFTS = (0.0, 1e-3, 1e-3)  # from the point that is asked for: it may lie on a kink, where a difference is no derivative
+DIRECTIONS = 2
+TOLERANCE = 1e-5
+_SIZE = 2  # of a dim that is not known, where an input is drawn
+
+
+class Row(NamedTuple):
+    """One gradient, along the direction in which it is worst: by the graph, by the difference, and how far they lie apart, relative to the larger."""
+
+    wrt: str
+    gradient: float
+    difference: float
+    error: float
+    ok: bool
+
+
+class GradientReport(NamedTuple):
+    """What a check found. of: the names of the values whose sum was differentiated."""
+
+    of: list[str]
+    rows: list[Row]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all gradients agree."""
+        return all(row.ok for row in self.rows)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The rows as text, below a line of titles."""
+        titles = ("with respect to", "gradient", "difference", "relative error", "")
+        return [
+            titles,
+            *((r.wrt, f"{r.gradient:.9g}", f"{r.difference:.9g}", f"{r.error:.1e}", "" if r.ok else "WRONG") for r in self.rows),
+        ]
+
+    def __str__(self) -> str:
+        table = self.table()
+        widths = [max(map(len, column)) for column in zip(*table)]
+        return "\n".join("  ".join(x.ljust(w) for x, w in zip(line, widths)).rstrip() for line in table)
+
+
+def check_gradient(
+    model: Model, of: Names = None, wrt: Names = None, feeds: Mapping[str, Any] | None = None, seed: int = 0,
+    runtime: str | Runtime = "numpy", *, tolerance: float = TOLERANCE,
+) -> GradientReport:  # fmt: skip
+    """Compare what `gradient(model, of, wrt)` gives with central differences of a float64 copy of the model, along random directions.
+
+    feeds: inputs by name; floats may be of any width. Others are drawn: floats from the normal distribution, whole numbers 0 or 1, with 2 for a size
+        that is not known.
+    Where a value lies on a kink, it is moved off it by a little.
+    seed: of directions, of seeds, and of what is drawn, random operators included.
+    tolerance: the relative error up to which a gradient is ok.
+    Raises what `gradient` raises, and ValueError for feeds that do not fit.
+    """
+    found = differentiate(widen(model), of, wrt)
+    rng = np.random.default_rng(seed)
+    values = {a: found.model.find(a) for a in found.gradients}
+    for v in values.values():
+        if isinstance(v, Weight) and v.kind == "constant":
+            v.become("state")
+    trial = _Trial(found, _drawn(found.model, feeds or {}, rng), runtime, seed)
+    return GradientReport(list(found.seeds), [_row(trial, a, v, rng, tolerance) for a, v in values.items()])
+
+
+def _row(trial: "_Trial", address: str, v: Value, rng: np.random.Generator, tolerance: float) -> Row:
+    """The worst of all directions; along each, the best of what was tried."""
+    rows = []
+    for _ in range(DIRECTIONS):
+        tried: list[Row] = []
+        for size in SHIFTS:
+            here = size * rng.standard_normal(trial.shape(address))
+            tried += _along(trial, address, v, here, rng, tolerance)
+            if tried[-1].ok:
+                break
+        rows.append(min(tried, key=_badness))
+    return max(rows, key=_badness)
+
+
+def _along(trial: "_Trial", address: str, v: Value, here: np.ndarray, rng: np.random.Generator, tolerance: float) -> list[Row]:
+    """The comparisons along a direction, step by step until one is ok. here: from where the value is changed, beyond what it is."""
+    direction = rng.standard_normal(here.shape)
+    along = float((trial.gradient(address, v, here) * direction).sum())
+    rows = []
+    for h in STEPS:
+        ahead, behind = (trial.loss(address, v, here + s * direction) for s in (h, -h))
+        difference = (ahead - behind) / (2 * h)
+        scale = max(abs(along), abs(difference), 1e-3 * trial.scale)  # below that the digits of the loss say nothing
+        error = abs(along - difference) / scale if scale else 0.0
+        rows.append(Row(address, along, difference, error, error <= tolerance))
+        if error <= tolerance:
+            break
+    return rows
+
+
+def _badness(row: Row) -> float:
+    return row.error if np.isfinite(row.error) else np.inf
+
+
+class _Trial:
+    """The model near one point: its gradients, and its loss, the sum of `of` times the seeds. scale: of how large terms the loss is the sum."""
+
+    def __init__(self, found: Differentiated, feeds: dict[str, Any], runtime: str | Runtime, seed: int):
+        self.found = found
+        self.feeds = feeds
+        self._program = compile(found.model, runtime, seed=seed)
+        nodes = (node for graph in found.model.graphs() for node in graph.nodes)
+        self._is_random = any(isinstance(node.op, Op) and node.op.random for node in nodes)
+        outputs = self._run({}, [*found.gradients.values(), *found.seeds])
+        self.scale = float(np.sqrt(sum(np.square(term).sum() for term in self._terms(outputs))))
+        self._here = {a: np.asarray(outputs[name]) for a, name in found.gradients.items()}
+
+    def shape(self, address: str) -> tuple[int, ...]:
+        """The shape of a gradient."""
+        return self._here[address].shape
+
+    def gradient(self, address: str, v: Value, change: np.ndarray) -> np.ndarray:
+        """The gradient for one value, where that value is changed."""
+        if not change.any():
+            return self._here[address]
+        name = self.found.gradients[address]
+        return np.asarray(self._changed(address, v, change, [name])[name])
+
+    def loss(self, address: str, v: Value, change: np.ndarray) -> float:
+        """The loss where one value is changed."""
+        return float(sum(term.sum() for term in self._terms(self._changed(address, v, change, list(self.found.seeds)))))
+
+    def _terms(self, outputs: Mapping[str, Any]) -> list[np.ndarray]:
+        return [np.asarray(outputs[name]) * self.feeds.get(seed.name, 1.0) for name, seed in self.found.seeds.items()]
+
+    def _changed(self, address: str, v: Value, change: np.ndarray, fetch: list[str]) -> dict[str, Any]:
+        if not isinstance(v, Weight) or v.kind != "state":
+            return self._run({v.name: self.feeds[v.name] + change}, fetch)
+        before = self._program.state[address]
+        self._program.state[address] = before + change
+        outputs = self._run({}, fetch)
+        self._program.state[address] = before
+        return outputs
+
+    def _run(self, changed: Mapping[str, Any], fetch: list[str]) -> dict[str, Any]:
+        program: Program = self._program.clone() if self._is_random else self._program  # a run draws other numbers than the one before
+        return program.run({**self.feeds, **changed}, fetch)
+
+
+def _drawn(model: Model, feeds: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """An array for each input, seeds included. Raises ValueError for a name that is no input, and for an input that cannot be drawn."""
+    inputs = {v.name: v for v in model.inputs}
+    unknown = [name for name in feeds if name not in inputs]
+    if unknown:
+        raise ValueError(f"no input {unknown[0]!r}; the inputs are {', '.join(inputs) or 'none'}")
+    found = {name: _wide_array(x) for name, x in feeds.items()}
+    sizes = _sizes(inputs, found)
+    for name, v in inputs.items():
+        if name in found:
+            continue
+        if isinstance(v, Weight) and isinstance(v.tensor, Tensor):
+            found[name] = v.tensor.array
+            continue
+        t = bind(v.type, sizes)
+        if not isinstance(t, TensorType) or t.shape is None or t.dtype == STRING:
+            raise ValueError(f"the input {name} is {v.type or 'of unknown type'}, for which no numbers can be drawn; give it in feeds")
+        shape = [d if isinstance(d, int) else _SIZE for d in t.shape]
+        found[name] = rng.standard_normal(shape) if t.dtype == FLOAT64 else rng.integers(0, 2, shape).astype(t.dtype)
+    return found
+
+
+def _sizes(inputs: Mapping[str, Value], feeds: Mapping[str, Any]) -> dict[str, int]:
+    """A size for each symbol in the shapes of inputs: that of the feeds where they tell."""
+    told: dict[str, int] = {}
+    others: dict[str, int] = {}
+    for name, v in inputs.items():
+        shape = v.type.shape if isinstance(v.type, TensorType) and v.type.shape is not None else ()
+        given = getattr(feeds.get(name), "shape", ())
+        told.update({str(d): n for d, n in zip(shape, given) if not isinstance(d, int) and d.is_atom})
+        others.update(dict.fromkeys((s for d in shape for s in symbols(d)), _SIZE))
+    return {s: told.get(s, n) for s, n in others.items()}
+
+
+def _wide_array(x: Any) -> Any:
+    array = np.asarray(x)
+    return array.astype(FLOAT64) if array.dtype in NARROW else array
