@@ -5,15 +5,15 @@ BIN := .venv/bin
 .PHONY: help run test lint format test-models models docs clean
 
 help:
-	@echo "make run          see a model, run it, convert it there and back, compare with ONNX Runtime"
+	@echo "make run          train a network on digits, check it, run it, compare with ONNX Runtime"
 	@echo "make test         lint, types, tests"
 	@echo "make format       put the code into its standard form"
 	@echo "make test-models  fetch real models and check that they come back byte for byte"
-	@echo "make models       build models/ again (scikit-learn fits the perceptron)"
+	@echo "make models       train the networks in models/ again"
 	@echo "make clean        remove .venv and caches"
 
 run: .venv/run.stamp
-	@$(BIN)/python models/first_light.py
+	@$(BIN)/python models/learn_digits.py
 
 test: lint
 	$(BIN)/basedpyright
@@ -31,7 +31,7 @@ test-models: .venv/test.stamp
 	$(BIN)/python tests/fetch_models.py
 	$(BIN)/pytest -n 2 tests/test_models.py
 
-models: .venv/models.stamp
+models: .venv/run.stamp
 	$(BIN)/python models/digits.py
 
 clean:
@@ -43,7 +43,6 @@ clean:
 
 .venv/run.stamp: EXTRAS = onnxruntime
 .venv/test.stamp: EXTRAS = test
-.venv/models.stamp: EXTRAS = models
 .venv/%.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@

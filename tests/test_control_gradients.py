@@ -175,6 +175,12 @@ def scanned(x, w, m, flag):
     )  # fmt: skip
 
 
+def as_many_as(x, w, m, flag):
+    """A Scan over as many rows as the run says, which may be none."""
+    rows = ops.shape.slice_(w, [0], ops.shape.unsqueeze(m, [0]), [0])
+    return scan(x, rows, body=body(x, [x.type, x.type], lambda s, a: (mul(sin(s), a), mul(s, a))), num_scan_inputs=1)
+
+
 def scanned_in_turn(x, w, m, flag):
     """A Scan in a Loop; a Loop in a Scan."""
 
@@ -262,6 +268,7 @@ ROWS = [
     Row(with_weights, 3),
     Row(growing),
     Row(scanned, 3, ({},)),
+    Row(as_many_as),
     Row(scanned_in_turn),
     Row(mapped, feeds=({},)),
     Row(picked, feeds=({"m": 0}, {"m": 1})),

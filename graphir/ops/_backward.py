@@ -1,15 +1,16 @@
 """What the gradient rules of operators with bodies share: a body that runs the forward one again, and behind it the gradients."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import graphir.ops as ops
 
 from ..dims import Dim, nonnegative, unknown
 from ..ir import Graph, Node, Value
-from ..types import OptionalType, TensorType, Type
+from ..types import OptionalType, SequenceType, TensorType, Type
 from ._bodies import Told, body_in, captures, discard, paste, tidy, yield_more, yields
 from ._gradient import GradientError, depending_on, gradients, is_float, leading_to, sum_up, zeros_like
+from ._op import Op
 from ._types import join
 
 
@@ -72,6 +73,12 @@ def typed_as(dv: Value, v: Value) -> Value:
     return dv
 
 
+def types_of(node: Node) -> list[Type | None]:
+    """The types of all outputs that a node can have now."""
+    assert isinstance(node.op, Op)
+    return node.op.infer(node.inputs, node.attributes)
+
+
 def plain(t: Type | None) -> Type | None:
     """A type without known contents: a gradient has others."""
     return TensorType(t.dtype, t.shape) if isinstance(t, TensorType) else t
@@ -99,147 +106,150 @@ class Trips:
     def __init__(self, node: Node, initial: Sequence[Value], elements: Sequence[Scanned], stacked: Sequence[tuple[int, int]]):
         self.node = node
         self.body = node.bodies["body"]
-        self.initial, self.elements, self.stacked = initial, elements, list(stacked)
+        self.initial, self.stacked = initial, list(stacked)
         count, inputs, outputs = len(initial), self.body.inputs, self.body.outputs
         first = len(inputs) - count - len(elements)  # a Loop's body takes the trip's number and the condition, and makes the next condition
         self.first_output = 1 if first else 0
         self.taken = inputs[first : first + count]
-        self.parts = inputs[first + count :]
+        self.elements = dict(zip(inputs[first + count :], elements))
         self.made = outputs[self.first_output : self.first_output + count]
         self.scanned = outputs[self.first_output + count :]
-
-    def back(self, dys: Sequence[Value | None], needed: set[Value]) -> dict[Value, list[Value]]:
-        """Build the way back. The gradients found: of the inputs of the forward body, under these, and of captured values."""
-        states = self._states(dys, needed)
-        outer = [v for v in captures(self.body) if v in needed]
-        parts = [v for v, x in zip(self.parts, self.elements) if x.value in needed]
-        inputs: list[
+        self.way = Backward(node, self.body, self._told)
+        self.inputs: list[
             tuple[Value, Scanned | Value]
-        ] = []  # of the new body: what is scanned, or of which value of the forward body it is to be a tape
+        ] = []  # of the new body: what is scanned, or of what in the old one it is to be a tape
 
-        def told(v: Value) -> Value:
-            inputs.append((back.input(v), v))
-            return inputs[-1][0]
-
-        back = Backward(self.node, self.body, told)
-        d_made = {k: back.gradient_of(self.made[k], self._steady(k)) for k in states}
-        sums = {v: back.gradient_of(v) for v in outer}
-        d_scanned: list[tuple[Value, Value | None]] = []
-        for v, dy, (axis, direction) in zip(self.scanned, dys[len(self.initial) :], self.stacked):
+    def back(self, dys: Sequence[Value | None], needed: set[Value]) -> dict[Value, Value]:
+        """Build the way back. Returns the gradients that were found: under the inputs of the forward body, and under captured values."""
+        way, count = self.way, len(self.initial)
+        dys = [*dys, *[None] * (count + len(self.scanned) - len(dys))]
+        outer = [v for v in captures(self.body) if v in needed]
+        wanted = [v for v, x in self.elements.items() if x.value in needed]
+        states = self._states(dys, needed, [*outer, *wanted])
+        ends = [(self.made[k], way.gradient_of(self.made[k], self._steady(k))) for k in states]
+        sums = {v: way.gradient_of(v) for v in outer}
+        for v, dy, (axis, direction) in zip(self.scanned, dys[count:], self.stacked):
             if dy is not None:
-                d_scanned.append((v, back.gradient_of(v)))
-                inputs.append((d_scanned[-1][1], Scanned(dy, axis, direction).reversed()))
-        given = dict(zip(self.parts, self.elements))
+                ends.append((v, way.gradient_of(v)))
+                self.inputs.append((ends[-1][1], Scanned(dy, axis, direction).reversed()))
         for v in self.body.inputs:
-            back.values[v] = back.input(v)
-            inputs.append((back.values[v], given[v].reversed() if v in given else v))
-        wrt = {v: back.values[v] for v in (*(self.taken[k] for k in states), *parts)}
-        back.sweep([*((self.made[k], d) for k, d in d_made.items()), *d_scanned], [*wrt.values(), *outer])
-        totals = {v: sums[v] for v in outer if v in back.gradients}
-        parts = [v for v in parts if wrt[v] in back.gradients]
-        with back.body:
-            more = [sum_up(s, back.gradients[v]) for v, s in totals.items()]
-        back.finish(*(back.gradient(wrt[self.taken[k]]) for k in states), *more, *(back.gradient(wrt[v]) for v in parts))
+            way.values[v] = way.input(v)
+            self.inputs.append((way.values[v], self.elements[v].reversed() if v in self.elements else v))
+        begun = {self.taken[k]: way.values[self.taken[k]] for k in states}
+        parts = {v: way.values[v] for v in wanted}
+        way.sweep(ends, [*begun.values(), *parts.values(), *outer])
+        with way.body:
+            totals = {v: sum_up(s, way.gradients[v]) for v, s in sums.items() if v in way.gradients}
+        parts = {v: way.gradients[x] for v, x in parts.items() if x in way.gradients}
+        way.finish(*map(way.gradient, begun.values()), *totals.values(), *parts.values())
         for v, s in sums.items():
             if v not in totals:
-                back.body.drop_input(s)
-        scanned = self._scanned(back, inputs)
-        with self.node.graph or back.body:
+                way.body.drop_input(s)
+        scanned = self._scanned()
+        with self.node.graph or way.body:
             starts = [dys[k] or zeros_like(self._output(k)) for k in states] + [zeros_like(v) for v in totals]
-            made = self._run(back, states, starts, scanned, [given[v].reversed() for v in parts])
-        return dict(zip((*(self.taken[k] for k in states), *totals, *parts), made))
+            made = self._run(states, starts, scanned, [self.elements[v].reversed() for v in parts])
+        return dict(zip((*begun, *totals, *parts), made))
 
-    def _run(
-        self, back: Backward, states: list[int], starts: list[Value], scanned: list[Scanned], stacked: list[Scanned]
-    ) -> Sequence[Value]:
+    def _run(self, states: list[int], starts: list[Value], scanned: list[Scanned], stacked: list[Scanned]) -> Sequence[Value]:
         """The Scan, or a Loop that does the same where the state does not keep its shape."""
         if not starts and not stacked:
-            discard(back.body)
+            discard(self.way.body)
             return []
-        steady = all(isinstance(v.type, TensorType) for v in starts) and all(
-            self.taken[k].type.shape is not None and self.taken[k].type.shape == self.made[k].type.shape for k in states
-        )
+        same = all(self.taken[k].type.shape == self.made[k].type.shape for k in states if isinstance(self.taken[k].type, TensorType))
+        steady = same and all(isinstance(v.type, TensorType) and v.type.shape is not None for v in starts)
         options = {
             "scan_input_axes": [x.axis for x in scanned], "scan_input_directions": [x.direction for x in scanned],
             "scan_output_axes": [x.axis for x in stacked], "scan_output_directions": [x.direction for x in stacked],
         }  # fmt: skip
-        chosen = {name: tuple(x) if any(x) else None for name, x in options.items()}
+        chosen: dict[str, Any] = {name: tuple(x) if any(x) else None for name, x in options.items()}
         operands = (*starts, *(x.value for x in scanned))
         if steady:
-            return ops.control.scan(*operands, body=back.body, num_scan_inputs=len(scanned), **chosen)
-        made = ops.control.scan_by_loop(*operands, body=back.body, num_scan_inputs=len(scanned), **chosen)
-        discard(back.body)
+            return ops.control.scan(*operands, body=self.way.body, num_scan_inputs=len(scanned), **chosen)
+        made = ops.control.scan_by_loop(*operands, body=self.way.body, num_scan_inputs=len(scanned), **chosen)
+        discard(self.way.body)
         return made
 
-    def _states(self, dys: Sequence[Value | None], needed: set[Value]) -> list[int]:
-        """The places of the states whose gradients are carried: they depend on what is needed, and what flows in depends on them."""
+    def _states(self, dys: Sequence[Value | None], needed: set[Value], wanted: list[Value]) -> list[int]:
+        """The places of the states whose gradients are carried: they depend on what is needed, and what flows in depends on them.
+
+        wanted: the captured values and elements that are needed.
+        """
         nodes = self.body.nodes
         places = [k for k, v in enumerate(self.taken) if is_float(v)]
-        wanted = [v for v in captures(self.body) if v in needed] + [v for v, x in zip(self.parts, self.elements) if x.value in needed]
 
-        def closed(found: set[int], grow: Callable[[set[int]], set[Value]], at: Sequence[Value]) -> set[int]:
-            while True:
-                reached = grow(found)
-                more = found | {k for k in places if at[k] in reached}
-                if more == found:
-                    return found
+        def grown(found: set[int], reached: Callable[[set[int]], set[Value]], at: Sequence[Value]) -> set[int]:
+            more = set(found)
+            while (more := found | {k for k in places if at[k] in reached(more)}) != found:
                 found = more
+            return found
 
-        depend = closed(
+        depend = grown(
             {k for k in places if self.initial[k] in needed},
             lambda found: depending_on(nodes, [*wanted, *(self.taken[k] for k in found)]),
             self.made,
         )
         ends = [v for v, dy in zip(self.scanned, dys[len(self.initial) :]) if dy is not None and is_float(v)]
-        flow = closed(
+        flow = grown(
             {k for k in depend if dys[k] is not None}, lambda found: leading_to(nodes, [*ends, *(self.made[k] for k in found)]), self.taken
         )
         return sorted(depend & flow)
 
     def _steady(self, k: int) -> Type | None:
-        """The type of a state's gradient: what does not change from trip to trip."""
+        """The type of a state's gradient: what does not change from trip to trip. Raises GradientError for what has none."""
         taken, made = self.taken[k].type, self.made[k].type
+        if not isinstance(taken, TensorType | SequenceType):
+            raise GradientError(
+                f"{self.node.op} {self.node.label!r} carries {self.taken[k].name}, which is {taken or 'of unknown type'}; "
+                "only gradients of tensors and sequences can be carried"
+            )
         return join(taken, made, lambda a, b: a if a == b else unknown())
 
     # ---- tapes ----------------------------------------------------------------------------------------------------------------------
 
-    def _scanned(self, back: Backward, inputs: list[tuple[Value, Scanned | Value]]) -> list[Scanned]:
+    def _told(self, v: Value) -> Value:
+        """An input that stands for a value that the forward body draws."""
+        self.inputs.append((self.way.input(v), v))
+        return self.inputs[-1][0]
+
+    def _scanned(self) -> list[Scanned]:
         """What the new body is to be given of each trip; an input that it does not read is dropped."""
-        self._tell_dims(back, inputs)
+        self._tell_dims()
         found: list[Scanned] = []
-        for v, source in inputs:
+        for v, source in self.inputs:
             if not v.uses:
-                back.body.drop_input(v)
+                self.way.body.drop_input(v)
             else:
                 found.append(self._tape(source) if isinstance(source, Value) else source)
         if not found:  # nothing but how many trips there were
-            found.append(self.elements[0].reversed() if self.elements else self._tape(self.body.inputs[0]))
-            back.input(self.parts[0] if self.elements else self.body.inputs[0])
+            first = next(iter(self.elements), self.body.inputs[0])
+            self.way.input(first)
+            found.append(self.elements[first].reversed() if self.elements else self._tape(first))
         return found
 
-    def _tell_dims(self, back: Backward, inputs: list[tuple[Value, Scanned | Value]]) -> None:
+    def _tell_dims(self) -> None:
         """Where of a value that would be made again only the dims are read, let the forward body tell these, which may differ from trip to trip."""
-        for v, copy in reversed(back.values.items()):
-            if copy.graph is not back.body or v in self.parts or not copy.uses:
+        body = self.way.body
+        for v, copy in reversed(self.way.values.items()):
+            if copy.graph is not body or v in self.elements or not copy.uses:
                 continue
-            if all(isinstance(reader, Node) and reader.op is ops.shape.shape for reader in copy.uses):
-                for reader in list(copy.uses):
-                    inputs.append(self._dims(back, v, reader))  # pyright: ignore[reportArgumentType]
+            readers = [n for n in copy.uses if isinstance(n, Node) and n.op is ops.shape.shape]
+            if len(readers) == len(copy.uses):
+                self.inputs += [self._dims(v, reader) for reader in readers]
                 if copy.node is not None and not any(y is not None and y.uses for y in copy.node.outputs):
                     copy.node.discard()
-        back.body.sweep()
+        body.sweep()
 
-    def _dims(self, back: Backward, v: Value, reader: Node) -> tuple[Value, Value]:
+    def _dims(self, v: Value, reader: Node) -> tuple[Value, Value]:
         """An input that stands for a node that reads the shape of v, and what it is to be a tape of."""
-        attributes = reader.attributes
-        known = (n for n in self.body.nodes if n.op is ops.shape.shape and n.inputs == (v,) and n.attributes == attributes)
-        same = next(known, None)
+        there = (n for n in self.body.nodes if n.op is ops.shape.shape and n.inputs == (v,) and n.attributes == reader.attributes)
+        same = next(there, None)
         with self.body:
-            dims = ops.shape.shape(v, **attributes) if same is None else same.outputs[0]  # pyright: ignore[reportArgumentType]
+            dims = same.outputs[0] if same is not None else ops.shape.shape(v, **reader.attributes)  # pyright: ignore[reportArgumentType]
         old = reader.outputs[0]
         assert dims is not None and old is not None and reader.graph is not None
-        told = back.input(dims)
-        back.body.replace_uses(old, told)
+        told = self.way.input(dims)
+        self.way.body.replace_uses(old, told)
         reader.graph.drop(reader)
         return told, dims
 
@@ -261,7 +271,7 @@ class Trips:
         """An output of the forward node, which it is asked for where it leaves it out."""
         node = self.node
         found = node.outputs[i] if i < len(node.outputs) else None
-        return found or node.add_output(i, node.op.infer(node.inputs, node.attributes)[i])  # pyright: ignore[reportAttributeAccessIssue]
+        return found or node.add_output(i, types_of(node)[i])
 
     def _check(self, v: Value) -> None:
         """Raise GradientError for what surely cannot be stacked."""

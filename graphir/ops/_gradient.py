@@ -41,6 +41,8 @@ def zeros_like(x: Value, dims: Value | list[int] | None = None, fill: float = 0)
     """Zeros of the type of x, or of its dtype in another shape; filled with another number if one is given. Of a sequence: zeros like each element."""
     if isinstance(x.type, SequenceType):
         return ops.sequence.each(zeros_like, x)
+    if not isinstance(x.type, TensorType):
+        raise GradientError(f"{x.name} is {x.type}; only of tensors and sequences of them zeros can stand for a gradient")
     dims = shape_of(x) if dims is None else dims
     return ops.create.constant_of_shape(
         x.graph.number(dims, INT64) if isinstance(dims, list) else dims, value=Tensor.of(np.full(1, fill, x.dtype))

@@ -131,7 +131,7 @@ def transposed(dy: Value, w: Any, x: Value, found: Sequence[Window], group: int)
     ends = [max(n, 0) if isinstance(n, int) else s.end for n, s in zip(over, found)]
     more = [max(-n, 0) if isinstance(n, int) else s.stride - 1 for n, s in zip(over, found)]  # no less than what is missing
     how = _geometry([s.stride for s in found], [s.dilation for s in found], [*(s.begin for s in found), *ends], group)
-    dx = ops.nn.conv_transpose(dy, w, output_padding=more if any(more) else None, **how)
+    dx = ops.nn.conv_transpose(dy, w, output_padding=tuple(more) if any(more) else None, **how)
     return dx if all(isinstance(n, int) for n in over) else _cut(dx, x)
 
 
@@ -144,18 +144,18 @@ def convolved(x: Value, w: Value, found: Sequence[Window], group: int, y: Value)
 
 def filters_gradient(x: Value, dy: Value, w: Value, found: Sequence[Window], group: int) -> Value:
     """The gradient of filters that slide over x: x convolved with dy, the batches as channels, and strides and dilations exchanged."""
-    rest = list(range(2, x.rank))
+    rest = tuple(range(2, x.rank))
     if group == 1:
-        images = ops.shape.transpose(x, perm=[1, 0, *rest])
+        images = ops.shape.transpose(x, perm=(1, 0, *rest))
     else:  # the channels of a group become the batch; the groups, each beside its batch, the channels
         channels = x.shape[1] // group
         parts = ops.shape.reshape(x, vector([0, group, channels if isinstance(channels, int) else -1, *sizes_of(x)]))
-        parts = ops.shape.transpose(parts, perm=[2, 1, 0, *(i + 1 for i in rest)])
+        parts = ops.shape.transpose(parts, perm=(2, 1, 0, *(i + 1 for i in rest)))
         images = ops.shape.reshape(parts, vector([0, -1, *sizes_of(x)]))
     pads, spare = _least_pads(found)
     how = _geometry([s.dilation for s in found], [s.stride for s in found], pads, group)
-    dw = ops.nn.conv(images, ops.shape.transpose(dy, perm=[1, 0, *rest]), **how)
-    dw = ops.shape.transpose(dw, perm=[1, 0, *rest])
+    dw = ops.nn.conv(images, ops.shape.transpose(dy, perm=(1, 0, *rest)), **how)
+    dw = ops.shape.transpose(dw, perm=(1, 0, *rest))
     longer = any(n >= s.dilation if isinstance(n, int) else s.stride > s.dilation for n, s in zip(spare, found))
     return shaped_as(_cut(dw, w) if longer else dw, w)
 

@@ -12,7 +12,7 @@ from ..dtypes import BOOL, NAMES, as_dtype
 from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
-from ._layout import vector
+from ._layout import positions, size_of, vector
 from ._op import T1, T2, DType, Ints, MayOmit, RuleError, T, op
 from ._types import BOOLEAN, FLOAT, INTS, differ, dtypes, expect_shape
 
@@ -75,7 +75,7 @@ def _attention(
         q, k, v = _by_heads(q, q_num_heads), _by_heads(k, kv_num_heads), _by_heads(v, kv_num_heads)
     if past_key is not None:
         k, v = ops.shape.concat(past_key, k, axis=2), ops.shape.concat(past_value, v, axis=2)
-    scores = _of_heads(ops.math.matmul(_shared(_scaled(q, scale), k), ops.shape.transpose(k, perm=[0, 1, 3, 2])), q, k)
+    scores = _of_heads(ops.math.matmul(_shared(_scaled(q, scale), k), ops.shape.transpose(k, perm=(0, 1, 3, 2))), q, k)
     shown = [scores]
     if softcap > 0:
         scores = ops.elementwise.mul(ops.activation.tanh(ops.elementwise.div(scores, softcap)), softcap)
@@ -108,33 +108,31 @@ def _cast(x: Value, dtype: np.dtype) -> Value:
 
 def _by_heads(x: Value, count: int) -> Value:
     """(N, length, heads * size) as (N, heads, length, size)."""
-    return ops.shape.transpose(ops.shape.reshape(x, [0, 0, count, -1]), perm=[0, 2, 1, 3])
+    return ops.shape.transpose(ops.shape.reshape(x, [0, 0, count, -1]), perm=(0, 2, 1, 3))
 
 
 def _side_by_side(x: Value) -> Value:
     """(N, heads, length, size) as (N, length, heads * size)."""
-    return ops.shape.reshape(ops.shape.transpose(x, perm=[0, 2, 1, 3]), [0, 0, -1])
+    return ops.shape.reshape(ops.shape.transpose(x, perm=(0, 2, 1, 3)), [0, 0, -1])
 
 
 def _shared(x: Value, k: Value) -> Value:
     """x (N, heads, queries, ...) with the heads that share one of k, which stand side by side, as one: (N, heads of k, share * queries, ...)."""
-    return x if x.shape[1] == k.shape[1] else ops.shape.reshape(x, vector([0, _heads(k), -1, 0]))
+    return x if x.shape[1] == k.shape[1] else ops.shape.reshape(x, vector([0, size_of(k, 1), -1, 0]))
 
 
 def _of_heads(x: Value, q: Value, k: Value) -> Value:
     """The inverse of `_shared`, for what has been made with k."""
-    return x if q.shape[1] == k.shape[1] else ops.shape.reshape(x, vector([0, _heads(q), -1, 0]))
-
-
-def _heads(x: Value) -> int | Value:
-    return x.shape[1] if isinstance(x.shape[1], int) else ops.shape.shape(x, start=1, end=2)
+    return x if q.shape[1] == k.shape[1] else ops.shape.reshape(x, vector([0, size_of(q, 1), -1, 0]))
 
 
 def _scaled(q: Value, scale: float | None) -> Value:
+    if scale is not None:
+        return ops.elementwise.mul(q, scale)
     size = q.shape[3]
-    if scale is None and not isinstance(size, int):
-        return ops.elementwise.div(q, ops.elementwise.sqrt(_cast(ops.shape.shape(q, start=3), q.dtype)))
-    return ops.elementwise.mul(q, size**-0.5 if scale is None else scale)
+    if isinstance(size, int):
+        return ops.elementwise.mul(q, size**-0.5)
+    return ops.elementwise.div(q, ops.elementwise.sqrt(_cast(ops.shape.shape(q, start=3), q.dtype)))
 
 
 def _seen(
@@ -146,7 +144,7 @@ def _seen(
     """
     if not is_causal and left < 0 and right < 0 and valid is None:
         return []
-    keys, at = _places(k), ops.shape.unsqueeze(_places(q), [1])
+    keys, at = positions(k, 2), ops.shape.unsqueeze(positions(q, 2), [1])
     if valid is not None:
         valid = ops.shape.reshape(valid, [-1, 1, 1, 1])
         at = ops.elementwise.add(at, ops.elementwise.sub(valid, _length(q)))
@@ -167,11 +165,6 @@ def _seen(
 def _length(x: Value) -> Value:
     """The length of x (N, heads, length, size), as a vector of one."""
     return ops.shape.shape(x, start=2, end=3)
-
-
-def _places(x: Value) -> Value:
-    """0, 1, ... for each place of x (N, heads, length, size)."""
-    return ops.create.range_(0, ops.shape.squeeze(_length(x), [0]), 1)
 
 
 def _lengthened(mask: Value, scores: Value, filling: Any) -> Value:

@@ -8,7 +8,7 @@ from ..dims import Dim, max_, nonnegative, unknown
 from ..dtypes import BOOL, INT64
 from ..ir import Graph, Node, Value
 from ..types import TensorType, Type
-from ._backward import Backward, Scanned, Trips, typed_as
+from ._backward import Backward, Scanned, Trips, typed_as, types_of
 from ._bodies import at_exit, body_in, captures, is_unknown, paste, yield_more, yields
 from ._gradient import zeros_like
 from ._op import Bool, Ints, RuleError, op
@@ -52,7 +52,7 @@ def _handed_out(node: Node, v: Value) -> Value:
     for branch in node.bodies.values():
         with branch:
             yield_more(branch, v if v.graph is branch else zeros_like(v, [0] * v.rank))
-    types = node.op.infer(node.inputs, node.attributes)
+    types = types_of(node)
     return node.add_output(len(types) - 1, types[-1])
 
 

@@ -115,9 +115,13 @@ def max_pool(
 @max_pool.gradient
 def max_pool_gradient(dys, ys, x, *, storage_order, **how):
     indices = ys[1] if storage_order == 0 else max_pool(x, **how)[1]
+    found = windows(x.shape[2:], *(how[k] for k in ("kernel_shape", "strides", "dilations", "pads", "auto_pad", "ceil_mode")))
+    apart = all(s.stride >= s.reach and s.begin == s.end == 0 for s in found)  # no element is picked twice
     count = prod(x.shape) if all(isinstance(d, int) for d in x.shape) else None
     zeros = zeros_like(x, ops.shape.reshape(ops.shape.size(x), [1]) if count is None else [count])
-    flat = ops.index.scatter_elements(zeros, ops.shape.reshape(indices, [-1]), ops.shape.reshape(dys[0], [-1]), reduction="add")
+    flat = ops.index.scatter_elements(
+        zeros, ops.shape.reshape(indices, [-1]), ops.shape.reshape(dys[0], [-1]), reduction="none" if apart else "add"
+    )
     return reshape_like(flat, x)
 
 
@@ -133,13 +137,13 @@ def average_pool(
 
 @average_pool.gradient
 def average_pool_gradient(dy, y, x, *, kernel_shape, count_include_pad, **how):
-    found = windows(x.shape[2:], kernel_shape, how["strides"], how["dilations"], how["pads"], how["auto_pad"], how["ceil_mode"])
+    found = windows(x.shape[2:], kernel_shape, *(how[k] for k in ("strides", "dilations", "pads", "auto_pad", "ceil_mode")))
     if all(counts_all(s, count_include_pad, how["ceil_mode"]) for s in found):
         return sums_gradient(dy, x, found, how["auto_pad"], 1 / prod(kernel_shape))
     if all(isinstance(n, int) for s in found for n in s):
         counts: Any = reduce(np.multiply.outer, [counted(s, count_include_pad) for s in found])[None, None].astype(x.dtype)
     else:
-        ones = ops.create.constant_of_shape(vector([1, 1, *sizes_of(x)]), value=np.ones(1, x.dtype))
+        ones = zeros_like(x, vector([1, 1, *sizes_of(x)]), fill=1)
         counts = lp_pool(ones, kernel_shape=kernel_shape, p=1, **how)
         if count_include_pad:
             counts = ops.elementwise.div(counts, average_pool(ones, kernel_shape=kernel_shape, count_include_pad=1, **how))

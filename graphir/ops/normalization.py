@@ -132,7 +132,8 @@ def _trained_gradient(dys, x, scale, b, input_mean, input_var, epsilon, momentum
     axes = _all_but_channels(x)
     centred = _centred(x, axes)
     dscale = db = None
-    found = _statistics_gradient(*(d and _to_channels(ops.elementwise.mul(d, 1 - momentum), x) for d in (dmean, dvar)), centred, axes)
+    parts = [d and _to_channels(ops.elementwise.mul(d, 1 - momentum), x) for d in (dmean, dvar)]
+    found = _statistics_gradient(parts[0], parts[1], centred, axes)
     if dy is not None:
         inverse = _inverse_root(centred, axes, epsilon)
         y = ops.elementwise.mul(centred, inverse)
@@ -254,7 +255,7 @@ def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: flo
 def _lrn(x, *, size, alpha, beta, bias):
     flat = ops.shape.unsqueeze(ops.shape.reshape(ops.elementwise.mul(x, x), [0, 0, -1]), [1])  # the channels as a spatial axis
     before = (size - 1) // 2
-    means = ops.nn.average_pool(flat, kernel_shape=[size, 1], pads=[before, 0, size - 1 - before, 0], count_include_pad=1)
+    means = ops.nn.average_pool(flat, kernel_shape=(size, 1), pads=(before, 0, size - 1 - before, 0), count_include_pad=1)
     spread = ops.elementwise.add(ops.elementwise.mul(reshape_like(means, x), alpha), bias)
     return ops.elementwise.div(x, ops.elementwise.pow_(spread, np.array(beta, x.dtype)))
 

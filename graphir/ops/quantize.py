@@ -10,6 +10,7 @@ from ..dtypes import FLOAT32, FLOAT64, NAMES, as_dtype
 from ..ir import Value
 from ..types import TensorType
 from ._gradient import declare_none
+from ._layout import positions
 from ._op import T1, T2, T3, DType, RuleError, op
 from ._types import FLOAT8, axis_of, dtypes
 from .math import matmul
@@ -91,8 +92,7 @@ def _spread(scale: Value, x: Value, axis: int, block_size: int) -> Value:
     if isinstance(size, int):
         blocks: Any = np.arange(size) // block_size
     else:
-        last = ops.shape.squeeze(ops.shape.shape(x, start=axis, end=axis + 1), [0])
-        blocks = ops.elementwise.div(ops.create.range_(0, last, 1), block_size)
+        blocks = ops.elementwise.div(positions(x, axis), block_size)
     return ops.index.gather(scale, blocks, axis=axis)
 
 

@@ -13,7 +13,7 @@ from ..dims import Dim, unknown
 from ..ir import Value
 from ..tensors import round_to_float32
 from ..types import TensorType
-from ._gradient import GradientError, shaped_as
+from ._gradient import GradientError, non_default, shaped_as, zeros_like
 from ._layout import size_of, vector
 from ._op import T1, Floats, Ints, RuleError, op
 from ._types import CLASSIC, IEEE, axis_of, dtypes, known_dims, unknowns
@@ -71,7 +71,7 @@ def resize(
 @resize.gradient
 def resize_gradient(dy, y, x, roi, scales, sizes, *, axes, extrapolation_value, **how):
     places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
-    how = {k: a for k, a in how.items() if a != resize.defaults[k]}
+    how = non_default(resize, **how)
     crops = how.get("coordinate_transformation_mode") == "tf_crop_and_resize"
     scales = scales if sizes is None else None
     for i, axis in enumerate(places):
@@ -84,9 +84,9 @@ def resize_gradient(dy, y, x, roi, scales, sizes, *, axes, extrapolation_value, 
             by = ops.shape.transpose(by) if last else by
         else:
             region = ops.index.gather(roi, [i, i + len(places)]) if crops else None
-            by = resize(eye, region, _one_of(scales, i), _one_of(sizes, i), axes=[0 if last else 1], **how)
+            by = resize(eye, region, _one_of(scales, i), _one_of(sizes, i), axes=(0 if last else 1,), **how)
         dy = _weighed_back(dy, by, axis)
-    return shaped_as(dy, x) if dy.node is not y.node else dy, None, None, None
+    return shaped_as(dy, x), None, None, None
 
 
 def _one_of(numbers: Value | None, i: int) -> Any:
@@ -102,8 +102,7 @@ def _eye(x: Value, axis: int) -> Any:
     size = size_of(x, axis)
     if isinstance(size, int):
         return x.graph.root.weight(x.graph.fresh("eye"), np.eye(size, dtype=x.dtype))
-    zeros = ops.create.constant_of_shape(ops.shape.concat(size, size, axis=0), value=np.zeros(1, x.dtype))
-    return ops.create.eye_like(zeros)
+    return ops.create.eye_like(zeros_like(x, ops.shape.concat(size, size, axis=0)))
 
 
 def _stays(
@@ -117,15 +116,15 @@ def _stays(
     return "keep_aspect_ratio_policy" not in how and x.shape[axis] == y.shape[axis]
 
 
-def _resized_together(eye: Value, x: Value, places: Sequence[int], i: int, sizes: Value, how: dict[str, Any]) -> Value:
+def _resized_together(eye: Any, x: Value, places: Sequence[int], i: int, sizes: Any, how: dict[str, Any]) -> Value:
     """The unit matrix, resized where the sizes of all axes decide on one scale: it is repeated along the others, of which one place is then kept."""
-    if "coordinate_transformation_mode" in how and how["coordinate_transformation_mode"] == "tf_crop_and_resize":
+    if how.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         raise GradientError("the gradient of Resize with a region of interest is not known where the aspect ratio is to be kept")
     others = [j for j in range(1, len(places) + 1) if j != i + 1]
     together = ops.shape.unsqueeze(eye, others) if others else eye
     if others:
         together = ops.shape.expand(together, vector([1, *(size_of(x, axis) for axis in places)]))
-    made = resize(together, None, None, sizes, axes=list(range(1, len(places) + 1)), **how)
+    made = resize(together, None, None, sizes, axes=tuple(range(1, len(places) + 1)), **how)
     for j in reversed(others):
         made = ops.index.gather(made, 0, axis=j)
     return made
@@ -139,7 +138,7 @@ def _weighed_back(dy: Value, by: Value, axis: int) -> Value:
         return ops.math.matmul(by, dy)
     order = list(range(dy.rank))
     order[axis], order[-2] = order[-2], order[axis]
-    return ops.shape.transpose(ops.math.matmul(by, ops.shape.transpose(dy, perm=order)), perm=order)
+    return ops.shape.transpose(ops.math.matmul(by, ops.shape.transpose(dy, perm=tuple(order))), perm=tuple(order))
 
 
 def _asked(scales: Any, sizes: Any, count: int) -> Sequence[Any] | None:

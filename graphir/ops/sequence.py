@@ -8,7 +8,7 @@ from ..dims import Dim, relabel, unknown
 from ..dtypes import BOOL, FLOAT32, INT64
 from ..ir import Graph, Node, Value, home
 from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
-from ._backward import Backward, typed_as
+from ._backward import Backward, typed_as, types_of
 from ._bodies import body_in, captures, paste, yield_more, yields
 from ._gradient import GradientError, declare_none, zeros_like
 from ._op import DType, Index, RuleError, T, op
@@ -192,7 +192,7 @@ def sequence_map_gradient(dys, ys, input_sequence, *additional_inputs, body, nee
     def told(v: Value) -> Value:
         yield_more(body, v)
         i = len(body.outputs) - 1
-        sources.append(node.add_output(i, node.op.infer(node.inputs, node.attributes)[i]))
+        sources.append(node.add_output(i, types_of(node)[i]))
         return back.input(v)
 
     back = Backward(node, body, told)

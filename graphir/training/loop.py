@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import ops
-from ..dims import substitute
 from ..dtypes import FLOATS, NAMES
 from ..ir import Value
 from ..model import Model
@@ -109,7 +108,7 @@ class Examples:
             raise ValueError(f"{what} has {self.count} examples in {next(iter(counts))} and {counts[other]} in {other}; expected as many")
         for name, x in self.arrays.items():
             _check_numbers(name, x, what)
-        self.fixed = next((v.shape[0] for v in wanted.values() if isinstance(v.type, TensorType) and _first(v).__class__ is int), None)
+        self.fixed = next((d for v in wanted.values() for d in (v.type.shape or ())[:1] if isinstance(d, int)), None)
         _check_labels(step, self.arrays, what)
 
     def split(self, share: float, rng: np.random.Generator) -> "tuple[Examples, Examples]":
@@ -140,7 +139,7 @@ class Examples:
             raise ValueError(f"batch size is {asked}; the model takes batches of {self.fixed}")
         if self.count < self.fixed:
             raise ValueError(f"{self.what} has {self.count} examples; the model takes batches of {self.fixed}")
-        return int(self.fixed)
+        return self.fixed
 
     def batches(self, size: int, order: np.ndarray | None = None) -> "_Batches":
         """The examples in batches, in this order; where the model takes whole batches only, without those that are left over."""
@@ -207,10 +206,6 @@ class _Evaluation:
 # ---- what data may not be -----------------------------------------------------------------------------------------------------------
 
 
-def _first(v: Value) -> Any:
-    return v.type.shape[0] if v.type.shape else None
-
-
 def _cast(v: Value, x: Any, what: str) -> np.ndarray:
     """The array in the dtype of an input. Raises ValueError where dtype or shape do not suit."""
     x = np.asarray(x)
@@ -218,11 +213,12 @@ def _cast(v: Value, x: Any, what: str) -> np.ndarray:
         raise ValueError(f"the input {v.name} is {v.type or 'of unknown type'}; only tensors come in batches")
     if x.dtype != v.dtype and not (x.dtype in NAMES and np.can_cast(x.dtype, v.dtype, "same_kind")):
         raise ValueError(f"{what} has {v.name} as {x.dtype}{list(x.shape)}; expected {v.type}")
-    if v.type.shape is not None:
-        shape = [substitute(d, {}) for d in v.shape]
-        if len(shape) != x.ndim or not shape or any(d.__class__ is int and d != n for d, n in zip(shape[1:], x.shape[1:])):
-            raise ValueError(f"{what} has {v.name} as {x.dtype}{list(x.shape)}; expected {v.type}, with the examples along the first axis")
-    return x.astype(v.dtype, copy=False)
+    dims = v.type.shape
+    fits = dims is None or (len(dims) == x.ndim and not any(isinstance(d, int) and d != n for d, n in zip(dims[1:], x.shape[1:])))
+    if not fits or not x.ndim:
+        raise ValueError(f"{what} has {v.name} as {x.dtype}{list(x.shape)}; expected {v.type}, with the examples along the first axis")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is found
+        return x.astype(v.dtype, copy=False)
 
 
 def _check_numbers(name: str, x: np.ndarray, what: str) -> None:

@@ -24,7 +24,7 @@ def sgd(learning_rate: float = 0.01, *, momentum: float = 0.0, nesterov: bool = 
         for w, d in gradients.items():
             d = _decayed(w, d, weight_decay)
             if momentum:
-                v = _state(model, f"momentum_{w.name}", np.zeros(w.shape, w.dtype))  # pyright: ignore[reportArgumentType]  # a weight's dims are numbers
+                v = _memory(model, "momentum", w)
                 moved = add(mul(v, momentum), d)
                 model.update(v, moved)
                 d = add(mul(moved, momentum), d) if nesterov else moved
@@ -54,8 +54,7 @@ def adam(
         small = mul(root, eps)
         for w, d in gradients.items():
             d = _decayed(w, d, weight_decay)
-            zeros = np.zeros(w.shape, w.dtype)  # pyright: ignore[reportArgumentType]
-            m, v = _state(model, f"adam_m_{w.name}", zeros), _state(model, f"adam_v_{w.name}", zeros)
+            m, v = _memory(model, "adam_m", w), _memory(model, "adam_v", w)
             new_m = add(mul(m, beta1), mul(d, 1 - beta1))
             new_v = add(mul(v, beta2), mul(mul(d, d), 1 - beta2))
             model.update(m, new_m)
@@ -96,6 +95,11 @@ class _Rate:
 
 def _state(model: Model, name: str, data: np.ndarray) -> Weight:
     return model.graph.weight(model.graph.fresh(name), data, "state")
+
+
+def _memory(model: Model, name: str, w: Weight) -> Weight:
+    """State of the shape of a weight, zeros to begin with."""
+    return _state(model, f"{name}_{w.name}", np.zeros(w.tensor.shape, w.dtype))
 
 
 def _double(model: Model, name: str, x: float) -> Value:

@@ -90,15 +90,15 @@ def train(model: Model) -> None:
     """Let batch normalization and dropout of the main graph work as in training, in place. Running means and variances become updates."""
     running: dict[Value, Value] = {}  # where two nodes share them, the second goes on from the first
     for node in model.graph.edit():
-        if node.op is ops.normalization.batch_normalization and not node.attributes.get("training_mode"):
+        if node.op is ops.normalization.batch_normalization:
             x, scale, b, *statistics = node.inputs
             attributes: dict[str, Any] = {**node.attributes, "training_mode": 1}
             y, *moved = ops.normalization.batch_normalization(x, scale, b, *[running.get(v, v) for v in statistics], **attributes)  # pyright: ignore[reportArgumentType, reportCallIssue]
             running.update((v, new) for v, new in zip(statistics, moved) if isinstance(v, Weight))
-            replace_node(node, [y])
-        elif node.op is ops.normalization.dropout and node.inputs[0] is not None:
-            ratio = node.inputs[1] if len(node.inputs) > 1 else None
-            replace_node(node, ops.normalization.dropout(node.inputs[0], ratio, True, **node.attributes))  # pyright: ignore[reportArgumentType]
+            replace_node(node, [y, *moved])
+        elif node.op is ops.normalization.dropout:
+            data, ratio, *_ = (*node.inputs, None)
+            replace_node(node, ops.normalization.dropout(data, ratio, True, **node.attributes))  # pyright: ignore[reportArgumentType]
     for weight, value in running.items():
         if isinstance(weight, Weight):
             model.update(weight, value)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphir.dims import Expr
+from graphir.dims import symbol, symbols
 from graphir.ir import Graph, Node, Value
 from graphir.model import Model
 from graphir.nodes import Weight
@@ -21,7 +21,7 @@ def interpret(model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | 
     interpreter = Interpreter(xp, overrides, model)
     for v, x in values.items():
         dims = v.type.shape if isinstance(v.type, TensorType) else None
-        interpreter.sizes.update((str(d), n) for d, n in zip(dims or (), xp.shape(x)) if isinstance(d, Expr) and d.is_name)
+        interpreter.sizes.update((name, n) for d, n in zip(dims or (), xp.shape(x)) for name in symbols(d) if d == symbol(name))
     return {v.name: x for v, x in zip(model.outputs, interpreter.run(model.graph, values), strict=True)}
 
 
