@@ -56,7 +56,10 @@ of_option = click.option(
     "--of", multiple=True, metavar="NAME", help="What is differentiated: values whose sum it is. [default: the only float output]"
 )
 wrt_option = click.option(
-    "--wrt", multiple=True, metavar="PATTERN", help="Inputs and weights, by address or by a pattern with * and ?. [default: all]"
+    "--wrt",
+    multiple=True,
+    metavar="PATTERN",
+    help="Inputs and weights, by address or by a pattern with * and ?. [default: all but single numbers]",
 )
 
 

@@ -17,14 +17,16 @@ from ._types import join
 class Backward:
     """The body of a backward node, beside the forward one.
 
-    values: the copy of each value of the forward body. gradients: those that were found. told: what numbers were that the forward body drew.
+    outside: where the two nodes stand. values: the copy of each value of the forward body. gradients: those that were found.
+    told: what numbers were that the forward body drew.
     """
 
     def __init__(self, node: Node, forward: Graph, told: Told):
         self.node = node
         self.forward = forward
         self.told = told
-        self.body = body_in(node.graph or forward.root, forward.name)
+        self.outside = node.graph or forward.root
+        self.body = body_in(self.outside, forward.name)
         self.values: dict[Value, Value] = {}
         self.gradients: dict[Value, Value] = {}
 
@@ -146,7 +148,7 @@ class Trips:
             if v not in totals:
                 way.body.drop_input(s)
         scanned = self._scanned()
-        with self.node.graph or way.body:
+        with way.outside:
             starts = [dys[k] or zeros_like(self._output(k)) for k in states] + [zeros_like(v) for v in totals]
             made = self._run(states, starts, scanned, [self.elements[v].reversed() for v in parts])
         return dict(zip((*begun, *totals, *parts), made))

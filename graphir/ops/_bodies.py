@@ -63,8 +63,8 @@ def _read_in(graph: Graph) -> Iterator[Value]:
 # ---- copying ----------------------------------------------------------------------------------------------------------------------------
 
 
-def paste(body: Graph, graph: Graph, values: dict[Value, Value], told: Told | None = None) -> None:
-    """Copy the weights and nodes of a body to the end of another graph, under new names.
+def paste(body: Graph, graph: Graph, values: dict[Value, Value], told: Told | None = None) -> list[Value]:
+    """Copy the weights and nodes of a body to the end of another graph, under new names, and return what stands for its outputs.
 
     values: what stands for the body's inputs; it receives the copy of each value.
     told: where the copy is to say what the body said: from a value that the body draws to what it was, in the other graph.
@@ -86,6 +86,7 @@ def paste(body: Graph, graph: Graph, values: dict[Value, Value], told: Told | No
             _paste_dropout(node, values, told)
         else:
             values.update((v, told(v)) for v in node.outputs if v is not None)
+    return [values.get(v, v) for v in body.outputs]
 
 
 def _draws(node: Node) -> bool:

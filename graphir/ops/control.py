@@ -41,7 +41,7 @@ def if_gradient(dys, ys, cond, *, then_branch, else_branch, needed):
     found = [v for v in outer if any(v in back.gradients for back in branches)]
     for back in branches:
         back.finish(*(back.gradient(v) for v in found))
-    with node.graph:
+    with branches[0].outside:
         made = if_(cond, then_branch=branches[0].body, else_branch=branches[1].body) if found else ()
     totals = {v: typed_as(dv, v) for v, dv in zip(found, made)}
     return [None, *(totals.get(v) for v in captures(then_branch, else_branch))]
@@ -141,13 +141,12 @@ def scan_by_loop(
     last = ops.elementwise.sub(length, 1) if any(ends) else None
     trip = body_in(body.parent or body, body.name)
     i, go = trip.input(trip.fresh("i"), TensorType(INT64, ())), trip.input(trip.fresh("cond"), TensorType(BOOL, ()))
-    values = {v: trip.input(trip.fresh(v.name), v.type) for v in body.inputs[:count]}
+    values: dict[Value, Value] = {v: trip.input(trip.fresh(v.name), v.type) for v in body.inputs[:count]}
     with trip:
         from_end = ops.elementwise.sub(last, i) if last is not None else i
         for v, x, axis, end in zip(body.inputs[count:], given[count:], axes, ends):
             values[v] = ops.index.gather(x, from_end if end else i, axis=axis)
-        paste(body, trip, values)
-        yields(trip, go, *(values.get(v, v) for v in body.outputs))
+        yields(trip, go, *paste(body, trip, values))
     made = list(loop(length, None, *given[:count], body=trip))
     none = [0] * (len(made) - count)
     for k, axis, end in zip(range(count, len(made)), scan_output_axes or none, scan_output_directions or none):
@@ -156,7 +155,7 @@ def scan_by_loop(
         if axis:
             perm = list(range(1, made[k].rank))
             perm.insert(axis_of(axis, made[k].rank), 0)
-            made[k] = ops.shape.transpose(made[k], perm=perm)
+            made[k] = ops.shape.transpose(made[k], perm=tuple(perm))
     return made
 
 

@@ -127,9 +127,8 @@ def activations_of(
 
 
 class Weights(NamedTuple):
-    """One direction's. w is (gates * H, I), r is (gates * H, H); the biases (gates * H,) and the peepholes (H,) may be missing."""
+    """One direction's. r is (gates * H, H); the biases (gates * H,) and the peepholes (H,) may be missing."""
 
-    w: Value
     r: Value
     wb: Value | None
     rb: Value | None
@@ -161,22 +160,19 @@ def _layer(
     count = 2 if direction == "bidirectional" else 1
     hidden = r.shape[2] if hidden_size is None else hidden_size
     chosen = activations_of(activations or DEFAULTS[functions] * count, activation_alpha, activation_beta)
-    parts = [_directions(v, count) for v in (w, r, b, p)]
+    ws, rs, bs, ps = (_directions(v, count) for v in (w, r, b, p))
     starts = [_directions(v, count, layout) for v in initial]
     inside = None if lengths is None else _inside(x, lengths, layout)
     ends: list[Sequence[Value]] = []
     for d in range(count):
-        wd, rd, bd, pd = (v and v[d] for v in parts)
-        wb, rb = (None, None) if bd is None else ops.shape.split(bd, num_outputs=2)
-        peepholes = () if pd is None else [_typed(v, hidden) for v in ops.shape.split(pd, num_outputs=3)]
-        weights = Weights(wd, _typed(rd, gates * hidden, hidden), wb, rb and _typed(rb, gates * hidden), peepholes)
-        taken = [
-            partial(_activation, *next(chosen), None if k == 2 else clip) for k in range(functions)
-        ]  # ONNX Runtime does not clip the third
-        cell, bias = make(weights, *taken)
-        projected = ops.math.matmul(x, ops.shape.transpose(wd))
+        wb, rb = (None, None) if b is None else (_typed(v, gates * hidden) for v in ops.shape.split(bs[d], num_outputs=2))
+        peepholes = () if p is None else [_typed(v, hidden) for v in ops.shape.split(ps[d], num_outputs=3)]
+        weights = Weights(_typed(rs[d], gates * hidden, hidden), wb, rb, peepholes)
+        # An LSTM's third function takes the cell itself, which ONNX Runtime does not clip.
+        cell, bias = make(weights, *(partial(_activation, *next(chosen), None if k == 2 else clip) for k in range(functions)))
+        projected = ops.math.matmul(x, ops.shape.transpose(ws[d]))
         projected = _typed(projected if bias is None else ops.elementwise.add(projected, bias), *x.shape[:2], gates * hidden)
-        states = [_typed(_zeros(x, r, layout) if v is None else v[d], x.shape[1 - layout], hidden) for v in starts]
+        states = [_typed(v[d] if v else _zeros(x, r, layout), x.shape[1 - layout], hidden) for v in starts]
         ends.append(_walk(cell, projected, states, inside, layout, d == 1 or direction == "reverse"))
     *last, y = zip(*ends)
     return tuple(_joined(vs, axis) for vs, axis in [(y, 1 + layout), *((vs, layout) for vs in last)])
@@ -195,17 +191,17 @@ def _walk(cell, projected, states, inside, layout, backwards) -> Sequence[Value]
             y = ops.elementwise.where(now[0], y, 0.0)
             new = [ops.elementwise.where(now[0], a, b) for a, b in zip(new, taken)]
         yields(body, *new, y)
-    axes, directions = [layout] * len(scanned), [int(backwards)] * len(scanned)
+    axes, directions = (layout,) * len(scanned), (int(backwards),) * len(scanned)
     return ops.control.scan(
         *states, *scanned, body=body, num_scan_inputs=len(scanned), scan_input_axes=axes, scan_input_directions=directions,
         scan_output_axes=axes[:1], scan_output_directions=directions[:1],
     )  # fmt: skip
 
 
-def _directions(v: Value | None, count: int, axis: int = 0) -> list[Value] | None:
-    """What each direction has of a value, along an axis."""
+def _directions(v: Value | None, count: int, axis: int = 0) -> list[Value]:
+    """What each direction has of a value, along an axis; nothing where there is none."""
     if v is None:
-        return None
+        return []
     return [ops.shape.squeeze(part, [axis]) for part in (ops.shape.split(v, axis=axis, num_outputs=2) if count == 2 else [v])]
 
 
@@ -256,17 +252,14 @@ def _lstm_cell(weights: Weights, f: Activation, g: Activation, h: Activation, *,
 
 def _gru_cell(weights: Weights, f: Activation, g: Activation, *, linear: int):
     add, mul, split = ops.elementwise.add, ops.elementwise.mul, ops.shape.split
-    *first, last = (weights.r,) if linear else split(weights.r, num_outputs=3)
-    first = ops.shape.concat(*first, axis=0) if first else None
+    *both, last = (weights.r, weights.r) if linear else split(weights.r, num_outputs=3)
+    first = both[0] if linear else ops.shape.concat(*both, axis=0)
 
     def cell(z: Value, hidden: Value) -> list[Value]:
         update, reset, new = split(z, axis=1, num_outputs=3)
-        if linear:
-            update_h, reset_h, new_h = split(ops.math.gemm(hidden, weights.r, weights.rb, transB=1), axis=1, num_outputs=3)
-        else:
-            update_h, reset_h = split(ops.math.gemm(hidden, first, transB=1), axis=1, num_outputs=2)
-        update, reset = f(add(update, update_h)), f(add(reset, reset_h))
-        new = g(add(new, mul(reset, new_h)) if linear else ops.math.gemm(mul(reset, hidden), last, new, transB=1))
+        parts = split(ops.math.gemm(hidden, first, weights.rb if linear else None, transB=1), axis=1, num_outputs=3 if linear else 2)
+        update, reset = f(add(update, parts[0])), f(add(reset, parts[1]))
+        new = g(add(new, mul(reset, parts[2])) if linear else ops.math.gemm(mul(reset, hidden), last, new, transB=1))
         return [add(new, mul(update, ops.elementwise.sub(hidden, new)))]
 
     return cell, weights.wb if linear else _sum(weights.wb, weights.rb)

@@ -207,7 +207,7 @@ def sequence_map_gradient(dys, ys, input_sequence, *additional_inputs, body, nee
     back.sweep(seeds, list(wrt))
     found = [v for v in wrt if v in back.gradients]
     back.finish(*(back.gradient(v) for v in found))
-    with node.graph:
+    with back.outside:
         made = dict(zip(found, sequence_map(*sources, body=back.body) if found else ()))
         for v in found:
             made[v] = made[v] if v.graph is back.body else _total(made[v], v, node)
@@ -243,8 +243,7 @@ def sequence_map_by_loop(input_sequence: Value, *additional_inputs: Value, body:
     with trip:
         given = (input_sequence, *additional_inputs)
         values = {v: sequence_at(x, i) if isinstance(x.type, SequenceType) else x for v, x in zip(body.inputs, given)}
-        paste(body, trip, values)
-        longer = [sequence_insert(s, values.get(v, v)) for s, v in zip(made, body.outputs)]
+        longer = [sequence_insert(s, v) for s, v in zip(made, paste(body, trip, values))]
     yields(trip, cond, *longer)
     empty = [sequence_empty(trip.parent, dtype=v.dtype) for v in body.outputs]  # pyright: ignore[reportArgumentType]
     return loop(sequence_length(input_sequence), None, *empty, body=trip)

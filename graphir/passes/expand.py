@@ -22,8 +22,11 @@ def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
 
 
 def inline_calls(model: Model) -> None:
-    """Inline every call of a function of the model, which has none afterwards. Foreign nodes stay as they are."""
+    """Inline every call of a function of the model, which has none afterwards, nor their domains. Foreign nodes stay as they are."""
     _expand(model.graph, lambda node: inline(node, model) if node.op.key in model.functions else None)
+    used = {node.op.domain for graph in model.graph.walk() for node in graph.nodes}
+    for domain in {domain for domain, _, _ in model.functions if domain} - used:
+        model.opsets.pop(domain, None)
     model.functions = {}
 
 

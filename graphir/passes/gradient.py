@@ -33,8 +33,8 @@ def gradient(model: Model, of: Names = None, wrt: Names = None) -> Model:
 
     of: names of float values; their sum is differentiated. One with more than one element takes a seed input `seed_<name>` of its type.
         By default the only float output.
-    wrt: addresses or patterns (`*`, `?`) of inputs and weights, those in bodies and in Constant nodes included. By default all inputs and weights
-        from which a path leads to `of`; a pattern, too, leaves out those from which none does.
+    wrt: addresses or patterns (`*`, `?`) of inputs and weights, those in bodies and in Constant nodes included. By default all inputs, and all weights
+        but single numbers, from which a path leads to `of`; a pattern, too, leaves out those from which none does.
     All values keep their addresses; a weight of a body, or of a Constant node, becomes a weight of the main graph under the address that it had.
     `gradients` of the result maps (of, wrt) to the output's name; the nodes are standard operators in the declared versions.
     Raises KeyError for an unknown name, GradientError (a TypeError) where no gradient is to be had.
@@ -61,7 +61,8 @@ def differentiate(model: Model, of: Names = None, wrt: Names = None) -> Differen
         infer(model)
         targets = _targets(model, _listed(of))
         choices = _choices(model, targets, _listed(wrt))
-        sources = {a: _as_weight_of(model.graph, a, v) for named in choices for a, v in named.items()}
+        named_at_all = {a: v for named in choices for a, v in named.items()}
+        sources = {a: _as_weight_of(model.graph, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         found = gradients({v: seeds[name] for name, v in targets.items()}, list(sources.values()))
@@ -105,7 +106,8 @@ def _choices(model: Model, targets: dict[str, Value], wrt: Sequence[str] | None)
     behind = _behind(model.graph, targets.values())
     if wrt is not None:
         return [_matching(model, sources, behind, pattern, targets) for pattern in wrt]
-    found = {a: v for a, v in sources.items() if v.node is None and v in behind and _is_float_tensor(v)}
+    found = {a: v for a, v in sources.items() if v in behind and v.node is None and _is_float_tensor(v)}
+    found = {a: v for a, v in found.items() if v in model.inputs or v.type.shape != ()}
     if not found:
         raise GradientError(f"{', '.join(targets)} hangs on no input and no weight that is a float")
     return [found]

@@ -187,7 +187,7 @@ class _Evaluation:
     """Measures the model as it works outside of training, with weights as they are."""
 
     def __init__(self, model: Model, loss: str | Loss, output: str | None, target: str, runtime: str | Runtime):
-        measuring, _ = measured(model, loss, output=output, target=target)
+        measuring = measured(model, loss, output=output, target=target)
         for w in measuring.weights.values():
             if w.kind == "constant" and w.dtype in FLOATS:
                 w.become("state")

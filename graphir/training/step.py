@@ -18,7 +18,6 @@ from ..passes.expand import inline_calls
 from ..passes.infer import infer
 from ..passes.prune import prune
 from ..passes.simplify import simplify
-from ..passes.upgrade import replace_node, upgrade
 from ..tensors import Tensor
 from ..types import TensorType
 from .losses import LOSSES, Loss
@@ -38,7 +37,7 @@ def step(
     Weights keep their names. Raises KeyError for an unknown name, GradientError where no gradient is to be had, ValueError.
     """
     with collector_paused():
-        model, _ = measured(model, loss, output=output, target=target, training=True)
+        model = measured(model, loss, output=output, target=target, training=True)
         graph = model.graph
         value = graph.outputs[0]
         weights = _trained(model, wrt)
@@ -60,8 +59,10 @@ def step(
 
 def measured(
     model: Model, loss: str | Loss = "cross_entropy", *, output: str | None = None, target: str = "y", training: bool = False
-) -> tuple[Model, str]:  # fmt: skip
-    """A copy of the model that has the loss and metrics as its outputs, and the name of the loss. training: its operators work as in training."""
+) -> Model:  # fmt: skip
+    """A copy of the model whose outputs are the loss and metrics. training: its operators work as in training."""
+    from ..passes.upgrade import upgrade  # its tables are long
+
     build = LOSSES.get(loss) if isinstance(loss, str) else loss
     if build is None:
         raise ValueError(f"no loss is called {loss!r}; there are {', '.join(LOSSES)}")
@@ -83,11 +84,13 @@ def measured(
         raise ValueError(f"the loss is {value.type}; expected one float")
     if not training:
         prune(model)
-    return model, value.name
+    return model
 
 
 def train(model: Model) -> None:
     """Let batch normalization and dropout of the main graph work as in training, in place. Running means and variances become updates."""
+    from ..passes.upgrade import replace_node
+
     running: dict[Value, Value] = {}  # where two nodes share them, the second goes on from the first
     for node in model.graph.edit():
         if node.op is ops.normalization.batch_normalization:
