@@ -169,14 +169,15 @@ def python(code: str) -> str:
 
 
 def test_import_is_quick():
-    """All of the door, operators too, costs at most 0.15 s beyond NumPy, and loads nothing that only some need."""
+    """`import graphir` costs at most 0.15 s beyond NumPy; all that lies behind its names, operators too, twice that; nothing loads that only some need."""
     code = (
-        "import numpy, sys, time; before = set(sys.modules); start = time.process_time(); import graphir; "
-        "[getattr(graphir, n) for n in graphir.__all__]; print(time.process_time() - start, *(set(sys.modules) - before))"
+        "import numpy, sys, time; before = set(sys.modules); start = time.process_time(); import graphir; door = time.process_time() - start; "
+        "[getattr(graphir, n) for n in graphir.__all__]; print(door, time.process_time() - start, *(set(sys.modules) - before))"
     )
     runs = [python(code).split() for _ in range(5)]
     assert min(float(r[0]) for r in runs) <= 0.15  # of processor time, the least of five: what else runs here does not count
-    assert not {m.split(".")[0] for m in runs[0][1:]} & {"onnx", "google", "scipy", "rich", "click", "cupy", "onnxruntime"}
+    assert min(float(r[1]) for r in runs) <= 0.3
+    assert not {m.split(".")[0] for m in runs[0][2:]} & {"onnx", "google", "scipy", "rich", "click", "cupy", "onnxruntime"}
     assert "importlib.metadata" not in runs[0]
 
 
