@@ -165,11 +165,11 @@ def growing(x, w, m, flag):
 
 
 def scanned(x, w, m, flag):
-    """All directions and axes, with a state, a capture, and an element that is only handed on."""
-    made = body(x, [x.type, tensor(w.shape[0]), tensor(w.shape[0])], lambda s, a, b: (add(mul(s, a), x), mul(s, b), mul(a, b), a))
+    """All directions and axes, with a state, a capture, and what is only handed on."""
+    made = body(x, [x.type, tensor(w.shape[0]), tensor(w.shape[0])], lambda s, a, b: (add(mul(s, a), x), mul(s, b), mul(a, b), a, s))
     return scan(
         x, w, w, body=made, num_scan_inputs=2, scan_input_axes=(0, 1), scan_input_directions=(1, 0),
-        scan_output_axes=(1, 0, -1), scan_output_directions=(0, 1, 1),
+        scan_output_axes=(1, 0, -1, 0), scan_output_directions=(0, 1, 1, 1),
     )  # fmt: skip
 
 

@@ -101,10 +101,27 @@ def test_only_what_is_asked_for_is_carried_back() -> None:
     assert dw is not None and dw.node is not None
     way_back = dw.node
     assert way_back.op is scan and len(way_back.outputs) == 1
+    a, _ = turns(3, None, x, w, build=lambda i, a, b: (sin(a), mul(a, b)))
+    dx, dw = gradients({a: x}, [x, w])
+    assert dx is not None and dw is None
     with pytest.raises(
         GradientError, match=r"com.example.Odd of node 'odd_\d' is not declared .* path v -> odd_\d, in a body of Loop 'loop'"
     ):
         gradients({every: every}, [v])
+
+
+def test_a_body_may_yield_what_it_takes_and_one_value_twice() -> None:
+    """As those of files do."""
+    graph = Graph()
+    x = graph.input("x", tensor(3))
+    made = body(x, [COUNT, FLAG, x.type], lambda i, go, s: (go, mul(s, s)))
+    _, go, s = made.inputs
+    made.outputs = [go, made.outputs[1], made.outputs[1], s]
+    last, every, before = loop(2, None, x, body=made)
+    graph.output(sum_(total(last), total(every), total(before)), "loss")
+    feed = np.asarray([0.5, 1.0, -2.0])
+    (got,) = graphir.compile(gradient(Model(graph))).run({"x": feed}, ["d_x"]).values()
+    np.testing.assert_allclose(got, 2 * 4 * feed**3 + 2 * (2 * feed) + 1)
 
 
 def test_a_tape_is_made_once() -> None:
