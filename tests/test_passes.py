@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from graphir import Function, Graph, Model, TensorType, Value, ops
+from graphir import Function, Graph, Model, Tensor, TensorType, Value, ops
 from graphir.nodes import Operator, Ref
 from graphir.passes.dedupe import dedupe
 from graphir.passes.expand import expand
@@ -151,3 +151,12 @@ def test_functions_that_unfold_without_bounds_are_refused_in_time() -> None:
     infer(model)
     with pytest.raises(TypeError, match="unfold to more than"):
         expand(model, lambda op: True)
+
+
+def test_folding_adds_no_more_than_its_limit_in_all() -> None:
+    graph = Graph("bombs")
+    n = graph.weight("n", np.array([8_000_000]))  # each would be 32 MB
+    graph.outputs = [ops.create.constant_of_shape(n) for _ in range(30)]
+    model = Model(graph)
+    fold_on_numpy(model)
+    assert sum(w.tensor.nbytes for w in graph.weights.values() if isinstance(w.tensor, Tensor)) <= 65 << 20

@@ -11,44 +11,51 @@ from ..tensors import Tensor
 from ..types import TensorType
 from .dedupe import is_pure
 
-LIMIT = 64 << 20  # a result of more bytes, that its inputs do not have, is left to run time
+LIMIT = 64 << 20  # bytes that folding may add to a model, over those of the constants it reads; what would take more is left to run time
 
 Evaluate = Callable[[Node, list[Any]], Sequence[Any]]
 
 
 def fold(model: Model, evaluate: Evaluate) -> None:
     """Replace the outputs of pure nodes on constants. `evaluate(node, arrays)` computes a node; it comes from a runtime."""
+    left = LIMIT
     for graph in list(model.graph.walk()):
-        _fold(graph, evaluate)
+        left = _fold(graph, evaluate, left)
 
 
-def _fold(graph: Graph, evaluate: Evaluate) -> None:
+def _fold(graph: Graph, evaluate: Evaluate, left: int) -> int:
+    """Fold one graph; returns what is left of the bytes that may be added."""
     for node in graph.edit():
-        if not is_pure(node) or not all(v is None or _is_constant(v) for v in node.inputs) or not _is_small(node):
+        if not is_pure(node) or not all(v is None or _is_constant(v) for v in node.inputs):
             continue
+        added = _added_bytes(node)
+        if added is None or added > left:
+            continue
+        left -= added
         arrays = [None if v is None else v.tensor.array for v in node.inputs]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
         results = evaluate(node, arrays)
         for v, x in zip(node.outputs, results):
             if v is not None and v.uses:
                 graph.replace_uses(v, graph.weight(graph.fresh(f"{v.name}_folded"), Tensor.of(x, v.dtype)))
         graph.drop(node)
+    return left
 
 
 def _is_constant(v: Value) -> bool:
     return isinstance(v, Weight) and v.kind == "constant" and isinstance(v.tensor, Tensor)
 
 
-def _is_small(node: Node) -> bool:
-    """Whether the results are tensors of a known size that is not much more than that of the inputs."""
+def _added_bytes(node: Node) -> int | None:
+    """How many bytes the results take over those of the inputs; None where they are no tensors of a known size."""
     total = 0
     for v in node.outputs:
         if v is None:
             continue
         if not isinstance(v.type, TensorType) or v.type.shape is None:
-            return False
+            return None
         size = product(v.type.shape)
         if not isinstance(size, int):
-            return False
+            return None
         total += nbytes(v.dtype, size)
     given = sum(v.tensor.nbytes for v in node.inputs if v is not None and isinstance(v.tensor, Tensor))
-    return total <= max(LIMIT, given)
+    return max(total - given, 0)
