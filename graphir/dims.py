@@ -131,7 +131,12 @@ def symbol(name: str) -> Expr:
 
 def unknown() -> Expr:
     """A dim that equals itself only."""
-    return Expr((((Symbol(next(_serial)),), 1),))
+    return Expr((((Symbol(serial()),), 1),))
+
+
+def serial() -> int:
+    """A number that no unknown has. Two that follow each other tell that none was made between."""
+    return next(_serial)
 
 
 def max_(a: Dim, b: Dim) -> Dim:

@@ -101,7 +101,7 @@ class Graph(Scope):
 
     def output(self, value: Value, name: str | None = None) -> Value:
         """Make `value` an output, under `name` if given."""
-        if name is not None and name != value.name:
+        if name is not None:
             self.rename(value, name)
         self._outputs.append(value)
         use(value, self)
@@ -132,10 +132,9 @@ class Graph(Scope):
                 uses[node] = uses[node] + 1 if node in uses else 1
         if names is not None:
             node.outputs = [Value(self.claim(n), t, self, node) if n else None for n, t in zip(names, types, strict=True)]
-        elif len(types) == 1:  # quicker than the comprehension, and what mostly happens
-            node.outputs = [Value(self.fresh(op.base), types[0], self, node)]
         else:
-            node.outputs = [Value(self.fresh(op.base), t, self, node) for t in types]
+            for t in types:
+                node.outputs.append(Value(None, t, self, node))
         if attributes and op.may_have_bodies:
             for body in node.bodies.values():
                 body.owner = node
@@ -148,9 +147,8 @@ class Graph(Scope):
         Raises TypeError for a number that the dtype cannot hold: 0.5 beside int64, True beside float32, 300 beside uint8.
         """
         root = self.root
-        many = x.__class__ is list or x.__class__ is tuple
-        if many:
-            key = dtype, tuple(x), str(x)
+        if many := x.__class__ is list or x.__class__ is tuple:
+            key = dtype, tuple(x), int if {int}.issuperset(map(type, x)) else str(x)
         else:
             key = dtype, x, x.__class__ if x else str(x)  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
         weight = root._numbers.get(key)
@@ -190,16 +188,16 @@ class Graph(Scope):
 
     def rename(self, value: Value, name: str) -> None:
         """Give `value` another name. Raises ValueError if it is taken."""
-        if name == value.name:
+        if name == value._name:
             return
         if name in self.root._names:
             raise ValueError(f"cannot rename {value.name} to {name}: the name is taken")
         self._rename(value, self.claim(name))
 
     def _rename(self, value: Value, name: str) -> None:
-        old, value.name = value.name, name
+        old, value._name = value._name, name
         weights = value.graph.weights
-        if weights.get(old) is value:
+        if old is not None and weights.get(old) is value:
             value.graph.weights = {v.name: v for v in weights.values()}
 
     # ---- editing --------------------------------------------------------------------------------------------------------------------

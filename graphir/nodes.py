@@ -64,18 +64,27 @@ class Ref:
 class Value:
     """One edge of a graph. `type` is what is known of it (inferred, else declared), `declared` what the file says; `uses` counts its readers.
 
-    Values are compared by identity. `node` is None for inputs and weights.
+    Values are compared by identity. `node` is None for inputs and weights. A value that was built without a name takes one when it is first asked for.
     """
 
-    __slots__ = ("declared", "graph", "name", "node", "type", "uses")
+    __slots__ = ("_name", "declared", "graph", "node", "type", "uses")
 
-    def __init__(self, name: str, type_: Type | None = None, graph: "Graph | None" = None, node: "Node | None" = None):
-        self.name = name
+    def __init__(self, name: str | None, type_: Type | None = None, graph: "Graph | None" = None, node: "Node | None" = None):
+        self._name = name
         self.type: TensorType = type_  # pyright: ignore[reportAttributeAccessIssue]  # most are tensors, and rules read them as such
         self.graph: Graph = graph  # pyright: ignore[reportAttributeAccessIssue]  # None only for stand-ins, that type rules see
         self.node = node
         self.declared: Type | None = None
         self.uses: dict[Node | Graph | Model, int] = {}
+
+    @property
+    def name(self) -> str:
+        """The name. Edit it by `named` or `Graph.rename`."""
+        name = self._name
+        if name is None:
+            assert self.node is not None
+            name = self._name = self.graph.fresh(self.node.op.base)
+        return name
 
     @property
     def dtype(self) -> np.dtype:
@@ -194,7 +203,7 @@ class Node:
         value = self.outputs[index]
         if value is None:
             assert self.graph is not None
-            value = self.outputs[index] = Value(self.graph.fresh(self.op.base), type_, self.graph, self)
+            value = self.outputs[index] = Value(None, type_, self.graph, self)
         return value
 
     def discard(self) -> None:

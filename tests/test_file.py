@@ -171,7 +171,7 @@ def shared_name(graph):
 
 def wrong_order(graph):
     shared_name(graph)
-    graph.nodes[0].outputs[0].name = "u"
+    graph.nodes[0].outputs[0]._name = "u"
     graph.nodes.reverse()
 
 

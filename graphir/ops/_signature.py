@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, Union
 
 import numpy as np
 
-from ..dtypes import BOOL, FLOAT32, FLOATS, INT32, INT64, NAMES, as_dtype
+from ..dtypes import BOOL, DTYPES, FLOAT32, FLOATS, INT32, INT64, NAMES, as_dtype
 from ..ir import Graph, Value
 from ..tensors import SparseTensor, Tensor, round_to_float32
 from ..types import TensorType, Type
@@ -121,6 +121,14 @@ def _to_str(x: Any) -> str | bytes:
     return x
 
 
+def _to_ints(x: Any) -> tuple[int, ...]:
+    return x if x.__class__ is tuple and {int}.issuperset(map(type, x)) else tuple([_to_int(i) for i in x])
+
+
+def _to_dtype(x: Any) -> str:
+    return x if x.__class__ is str and x in DTYPES else NAMES[as_dtype(x)]
+
+
 def _is(kind: type) -> Callable[[Any], Any]:
     def check(x: Any) -> Any:
         if not isinstance(x, kind):
@@ -135,8 +143,8 @@ NORMALIZE: dict[str, Callable[[Any], Any]] = {
     "int": _to_int,
     "float": lambda x: round_to_float32(float(x)),
     "str": _to_str,
-    "dtype": lambda x: NAMES[as_dtype(x)],
-    "ints": lambda x: tuple(_to_int(i) for i in x),
+    "dtype": _to_dtype,
+    "ints": _to_ints,
     "floats": lambda x: tuple(round_to_float32(float(i)) for i in x),
     "strs": lambda x: tuple(_to_str(i) for i in x),
     "tensor": Tensor.of,
