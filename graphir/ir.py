@@ -194,7 +194,7 @@ class Graph(Scope):
             raise ValueError(f"cannot rename {value.name} to {name}: the name is taken")
         self._rename(value, self.claim(name))
 
-    def _rename(self, value: Value, name: str) -> None:
+    def _rename(self, value: Value, name: str | None) -> None:
         old, value._name = value._name, name
         weights = value.graph.weights
         if old is not None and weights.get(old) is value:
@@ -243,7 +243,7 @@ class Graph(Scope):
             return
         is_output = any(isinstance(user, Graph) for user in old.uses) and not any(isinstance(user, Graph) for user in new.uses)
         if (is_output or keep_name) and new.node is not None:
-            old_name, new_name = old.name, new.name
+            old_name, new_name = old._name, new._name
             self._rename(old, new_name)
             self._rename(new, old_name)
         for user in list(old.uses):

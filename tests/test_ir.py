@@ -128,7 +128,7 @@ def test_names_are_unique_and_renaming_is_checked() -> None:
     assert [second.name, first.name, second.name] == ["tanh", "tanh_1", "tanh"]  # a name is taken when it is first asked for
     with pytest.raises(ValueError, match="taken"):
         a.named("y")
-    assert a.named("hidden").name == "hidden" and tanh(x).name == "tanh_2"
+    assert a.named("hidden").name == "hidden" and tanh(x).name == "tanh_3"
     assert b.name == "y"
 
 
