@@ -59,8 +59,8 @@ BEFORE_AFTER = [
      ["transpose: float32[4, N] = Transpose(x, perm=[1, 0])", "transpose_1: float32[N, 4] = Transpose(x, perm=[0, 1])",
       "transpose_2: float32[N, 4] = Transpose(transpose, perm=[1, 0])", "exp: float32[N, 4] = Exp(x)"]),
     ("of two reshapes one counts", simplify, lambda x: S.reshape(S.reshape(x, [-1]), [2, -1]),
-     ["weight c_-1: int64[1] = {-1}", "weight c_2_-1: int64[2] = {2, -1}", "reshape: float32[4*N] = Reshape(x, c_-1)",
-      "reshape_1: float32[2, 2*N] = Reshape(x, c_2_-1)", "reshape_2: float32[2, 2*N] = Reshape(reshape, c_2_-1)"]),
+     ["weight c_-1: int64[1] = {-1}", "weight c_2_-1: int64[2] = {2, -1}", "reshape_1: float32[4*N] = Reshape(x, c_-1)",
+      "reshape: float32[2, 2*N] = Reshape(x, c_2_-1)", "reshape_2: float32[2, 2*N] = Reshape(reshape_1, c_2_-1)"]),
     ("times one", simplify, lambda x: E.exp(E.div(E.mul(1.0, x), 1.0)),
      ["weight c_1.0: float32[] = {1.0}", "mul: float32[N, 4] = Mul(c_1.0, x)", "div: float32[N, 4] = Div(x, c_1.0)", "exp: float32[N, 4] = Exp(x)"]),
 ]  # fmt: skip
