@@ -2,9 +2,11 @@
 
 import unittest
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
+import pytest
 from onnx.backend.test import BackendTest
 
 from graphir.ops import Op
@@ -17,7 +19,6 @@ LEFT_OUT = {
     r"^test_bernoulli": "random: the expected draws are those of another generator",
     r"^test_attention_4d_causal_fp16_expanded": "two of 192 float16 numbers are one unit in the last place off, 1.2e-3; the suite allows 1e-3",
     r"^test_loop16_seq_none": "the runner asks for the length of a number in a sequence",
-    r"^test_(bvlc_alexnet|densenet121|inception_v[12]|resnet50|shufflenet|squeezenet|vgg19|zfnet512)_cpu": "their expected outputs take onnx a minute to compute",
 }  # fmt: skip
 
 
@@ -32,6 +33,14 @@ class DeclaredOnly(Backend):
         if foreign:
             raise unittest.SkipTest(f"not declared yet: {', '.join(sorted(foreign))}")
         return super().prepare(model, device, **kwargs)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where the runner puts the inputs that it makes for real models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONNX_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield
 
 
 def cases() -> dict[str, type[unittest.TestCase]]:

@@ -10,6 +10,7 @@ from onnx.backend.base import Backend as _Backend
 from onnx.backend.base import BackendRep
 
 import graphir
+from graphir import Weight
 from graphir.plugins import Program
 
 from . import from_proto
@@ -20,15 +21,16 @@ class Prepared(BackendRep):
 
     def __init__(self, model: graphir.Model, program: Program):
         self.names = [v.name for v in model.inputs]
+        self.needed = [v.name for v in model.inputs if not isinstance(v, Weight)]
         self.outputs = [v.name for v in model.outputs]
         self.program = program
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The outputs in order. inputs: arrays in order, those with defaults may be left out at the end; or a dict by name; or one array."""
+        """The outputs in order. inputs: arrays in order, one for each input, or one for each that has no default; or a dict by name; or one array."""
         if isinstance(inputs, dict):
             feeds = inputs
         elif isinstance(inputs, list | tuple):
-            feeds = dict(zip(self.names, inputs))
+            feeds = dict(zip(self.needed if len(inputs) == len(self.needed) else self.names, inputs))
         else:
             feeds = {self.names[0]: inputs}
         found = self.program.run(feeds)
