@@ -7,12 +7,13 @@ import numpy as np
 from ..dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, NAMES
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model
-from ..ops import Op, arguments
+from ..ops import Op, arguments, decompose
+from ..ops._gradient import none
 from ..ops.create import constant_tensor
 from ..ops.elementwise import cast
 from ..tensors import SparseTensor, Tensor
 from ..types import MapType, OptionalType, SequenceType, SparseTensorType, TensorType, Type
-from .expand import inline_calls
+from .expand import inline_calls, replace_nodes
 from .infer import Inference, infer
 
 NARROW = frozenset((FLOAT16, BFLOAT16, FLOAT32))  # what becomes float64; smaller floats are codes, not numbers to compute with
@@ -21,7 +22,8 @@ NARROW = frozenset((FLOAT16, BFLOAT16, FLOAT32))  # what becomes float64; smalle
 def widen(model: Model) -> Model:
     """A copy of the model in which float16, bfloat16 and float32 are float64: inputs, weights, constants, what is cast to, what sums are kept in.
 
-    Operands that must be narrower stay so, as the scales of Resize; where an operator takes or makes no float64, its inputs and outputs are cast.
+    Operands that must be narrower stay so, as the scales of Resize; where an operator takes or makes no float64, its decomposition stands for it, or its
+    inputs and outputs are cast.
     Calls are inlined, and the nodes stand in the declared versions.
     """
     from .upgrade import upgrade  # whose tables take long to load: not before they are used
@@ -33,9 +35,23 @@ def widen(model: Model) -> Model:
     for graph in model.graph.walk():
         for v in graph.values():
             _widen_value(v)
+    replace_nodes(model.graph, lambda node: decompose(node) if _is_narrow(node) else None)
     _widen_nodes(model.graph)
     infer(model)
     return model
+
+
+def _is_narrow(node: Node) -> bool:
+    """Whether an operator that has a decomposition takes no float64 where it is given some."""
+    op = node.op
+    if not isinstance(op, Op) or op.decomposition is None or op.gradient_rule is none:
+        return False
+    given = zip(op.inputs, node.inputs)
+    return any(isinstance(v, Value) and _is_wide(v) and FLOAT64 not in op.types.get(x.var or "", (FLOAT64,)) for x, v in given)
+
+
+def _is_wide(v: Value) -> bool:
+    return isinstance(v.type, TensorType) and v.dtype == FLOAT64
 
 
 def _widen_value(v: Value) -> None:
@@ -109,7 +125,7 @@ def _operands(node: Node, op: Op) -> list[Value | None]:
     found = list(node.inputs)
     for i, v in enumerate(found):
         spec = op.inputs[min(i, len(op.inputs) - 1)] if op.inputs else None
-        if v is None or spec is None or not isinstance(v.type, TensorType) or v.dtype != FLOAT64:
+        if v is None or spec is None or not _is_wide(v):
             continue
         if FLOAT64 not in op.types[spec.var] if spec.var in op.types else spec.number == FLOAT32:
             found[i] = _as_float32(v)
@@ -125,7 +141,7 @@ def _as_float32(v: Value) -> Value:
 
 def _cast_outputs(graph: Graph, node: Node) -> None:
     """Where a node still makes a narrower float that was to be float64: cast it for its readers, under its name."""
-    if all(v is None or not isinstance(v.type, TensorType) or v.dtype != FLOAT64 for v in node.outputs):
+    if all(v is None or not _is_wide(v) for v in node.outputs):
         return
     types = Inference().node(node, {})
     for v, t in zip(list(node.outputs), types):
