@@ -11,6 +11,7 @@ import graphir.ops as ops
 from ..dims import Dim, Shape
 from ..ir import Value
 from ..types import TensorType
+from . import _ties
 from ._gradient import shaped_as, zeros_like
 from ._layout import reshape_like, vector
 from ._op import MayOmit, Op, RuleError, T, op
@@ -31,7 +32,7 @@ from ._windows import (
 )  # fmt: skip
 
 
-def _filters(x: Any, w: Any, b: Any, kernel_shape: Ints, group: int, transposed: bool = False) -> tuple[Dim, Shape]:
+def filters(x: Any, w: Any, b: Any, kernel_shape: Ints, group: int, transposed: bool = False) -> tuple[Dim, Shape]:
     """The number of channels that a convolution makes, and its kernel's sizes. Raises RuleError where its inputs do not fit each other."""
     if x.rank < 3 or w.rank != x.rank:
         raise RuleError(f"x has rank {x.rank} and w {w.rank}; expected one rank, 3 or more")
@@ -54,7 +55,7 @@ def conv(
     kernel_shape: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """Slides the filters w (M, C/group, ...) over x (N, C, ...), a dot product at each place, and adds b (M): (N, M, ...)."""
-    m, kernel = _filters(x, w, b, kernel_shape, group)
+    m, kernel = filters(x, w, b, kernel_shape, group)
     found = windows(x.shape[2:], kernel, strides, dilations, pads, auto_pad)
     return TensorType(x.dtype, (x.shape[0], m, *(w.out for w in found)))
 
@@ -79,7 +80,7 @@ def conv_transpose(
     output_shape: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """Adds up the filters w (C, M/group, ...), at each place of x (N, C, ...) times what stands there, and b (M): the transpose of Conv."""
-    m, kernel = _filters(x, w, b, kernel_shape, group, transposed=True)
+    m, kernel = filters(x, w, b, kernel_shape, group, transposed=True)
     found = transposed_windows(x.shape[2:], kernel, strides, dilations, pads, auto_pad, output_padding, output_shape)
     return TensorType(x.dtype, (x.shape[0], m, *(w.out for w in found)))
 
@@ -114,6 +115,8 @@ def max_pool(
 
 @max_pool.gradient
 def max_pool_gradient(dys, ys, x, *, storage_order, **how):
+    if _ties.are_even():
+        return _ties.shared_gradient(dys[0], ys[0], x, **how)
     indices = ys[1] if storage_order == 0 else max_pool(x, **how)[1]
     found = windows(x.shape[2:], *(how[k] for k in ("kernel_shape", "strides", "dilations", "pads", "auto_pad", "ceil_mode")))
     apart = all(s.stride >= s.reach and s.begin == s.end == 0 for s in found)  # no element is picked twice
@@ -156,8 +159,14 @@ def lp_pool(
     p: int = 2, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """The p-norm under each window: the p-th root of the sum of |x|^p."""
+    _check_norm(p)
     shape = _pooled(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     return TensorType(x.dtype, shape)
+
+
+def _check_norm(p: int) -> None:
+    if p < 1:
+        raise RuleError(f"p is {p}; expected 1 or more")
 
 
 @lp_pool.gradient
@@ -204,6 +213,7 @@ global_max_pool = _global_pool("GlobalMaxPool", "global_max_pool", "The largest 
 @op("GlobalLpPool", since=22, T=FLOAT)
 def global_lp_pool(x: T, *, p: int = 2) -> TensorType:
     """The p-norm over all spatial axes, which stay with size 1."""
+    _check_norm(p)
     return _global(x)
 
 
@@ -214,6 +224,8 @@ def _global_average_pool(x):
 
 @global_max_pool.decompose
 def _global_max_pool(x):
+    if _ties.are_even():
+        return ops.reduce.reduce_max(x, list(range(2, x.rank))) if x.rank > 2 else ops.elementwise.identity(x)
     flat = ops.shape.reshape(x, [0, 0, -1])
     first = ops.reduce.arg_max(flat, axis=2)  # of equals the first one gets the gradient
     most = ops.index.gather_elements(flat, first, axis=2)

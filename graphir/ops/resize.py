@@ -16,9 +16,14 @@ from ..types import TensorType
 from ._gradient import GradientError, non_default, shaped_as, zeros_like
 from ._layout import size_of, vector
 from ._op import T1, Floats, Ints, RuleError, op
-from ._types import CLASSIC, IEEE, axis_of, dtypes, known_dims, unknowns
+from ._types import CLASSIC, IEEE, axis_of, dtypes, expect_vectors, known_dims, unknowns
 
 T2 = Annotated[Any, "T2"]
+COORDINATES = (
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize", "tf_half_pixel_for_nn"
+)  # fmt: skip
+ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+POLICIES = ("stretch", "not_larger", "not_smaller")
 
 
 def scaled(size: Dim, scale: float) -> Dim:
@@ -51,7 +56,16 @@ def resize(
     """
     if mode not in ("nearest", "linear", "cubic"):
         raise RuleError(f"mode is {mode!r}; expected nearest, linear or cubic")
+    expect_vectors(roi=roi, scales=scales, sizes=sizes)
+    for name, choice, choices in (
+        ("coordinate_transformation_mode", coordinate_transformation_mode, COORDINATES), ("nearest_mode", nearest_mode, ROUNDINGS),
+        ("keep_aspect_ratio_policy", keep_aspect_ratio_policy, POLICIES),
+    ):  # fmt: skip
+        if choice not in choices:
+            raise RuleError(f"{name} is {choice!r}; expected one of {', '.join(choices)}")
     places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
+    if len(set(places)) < len(places):
+        raise RuleError(f"axes are {places}; expected each once")
     asked, dims = _asked(scales, sizes, len(places)), list(x.shape)
     olds = [dims[a] for a in places]
     if asked is None:
@@ -120,11 +134,13 @@ def _resized_together(eye: Any, x: Value, places: Sequence[int], i: int, sizes: 
     """The unit matrix, resized where the sizes of all axes decide on one scale: it is repeated along the others, of which one place is then kept."""
     if how.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         raise GradientError("the gradient of Resize with a region of interest is not known where the aspect ratio is to be kept")
-    others = [j for j in range(1, len(places) + 1) if j != i + 1]
+    first = 2 if how.get("mode") == "cubic" else 1  # ONNX Runtime weighs 4 x 4 neighbours only along the last of 4 axes
+    resized = range(first, first + len(places))
+    others = [*range(first - 1), *(j for j in resized if j != first + i)]
     together = ops.shape.unsqueeze(eye, others) if others else eye
     if others:
-        together = ops.shape.expand(together, vector([1, *(size_of(x, axis) for axis in places)]))
-    made = resize(together, None, None, sizes, axes=tuple(range(1, len(places) + 1)), **how)
+        together = ops.shape.expand(together, vector([1] * first + [size_of(x, axis) for axis in places]))
+    made = resize(together, None, None, sizes, axes=tuple(resized), **how)
     for j in reversed(others):
         made = ops.index.gather(made, 0, axis=j)
     return made
