@@ -160,8 +160,8 @@ def body_inputs(node: Node) -> dict[str, list[Type | None]]:
 
     After the bodies are typed so, `widened` says whether that holds on later trips.
     """
-    find = _BODY_INPUTS.get(node.op.name)
-    return find(node) if find is not None and not node.op.domain else {}
+    find = _BODY_INPUTS.get(str(node.op))
+    return find(node) if find is not None else {}
 
 
 def _loop_inputs(node: Node) -> dict[str, list[Type | None]]:
@@ -190,11 +190,20 @@ def _map_inputs(node: Node) -> dict[str, list[Type | None]]:
     return {"body": [t.element if isinstance(t, SequenceType) else t for t in map(_type, node.inputs)]}
 
 
+def _modifier_inputs(node: Node) -> dict[str, list[Type | None]]:
+    q, k = node.inputs[:2]
+    if q is None or k is None:
+        return {}
+    scores = ops.attention.scores_type(q, k, ops.arguments(node)["softmax_precision"])
+    return {name: [scores] for name in node.bodies}
+
+
 _BODY_INPUTS: dict[str, Callable[[Node], dict[str, list[Type | None]]]] = {
     "If": lambda node: {"then_branch": [], "else_branch": []},
     "Loop": _loop_inputs,
     "Scan": _scan_inputs,
     "SequenceMap": _map_inputs,
+    "ai.onnx.preview.FlexAttention": _modifier_inputs,
 }
 
 

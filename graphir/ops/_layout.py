@@ -20,7 +20,7 @@ def size_of(x: Value, axis: int) -> int | Value:
 
 def vector(parts: Sequence[int | Value]) -> list[int] | Value:
     """Numbers and int64 vectors one after another, as an operand: a list where all are numbers."""
-    joined: list[list[int] | Value] = []
+    joined: list[list[int] | Value] = [] if parts else [[]]
     for p in parts:
         if isinstance(p, Value):
             joined.append(p)
@@ -75,6 +75,15 @@ def positions(x: Value, axis: int) -> Value:
     """0, 1, 2, ... as far as x reaches along an axis, counted from the front."""
     size = size_of(x, axis)
     return ops.create.range_(0, x.graph.number(size, INT64) if isinstance(size, int) else ops.shape.squeeze(size, [0]), 1)
+
+
+def middle_axis(x: Value, axis: Value) -> Value:
+    """x as (before, size, after), for an axis that only the run tells: the one in the middle."""
+    dims, places = ops.shape.shape(x), x.graph.number(list(range(x.rank)), INT64)
+    at = ops.elementwise.mod(ops.shape.reshape(ops.elementwise.cast(axis, to="int64"), [1]), x.rank)
+    before = ops.reduce.reduce_prod(ops.elementwise.where(ops.logic.less(places, at), dims, 1))
+    after = ops.reduce.reduce_prod(ops.elementwise.where(ops.logic.greater(places, at), dims, 1))
+    return ops.shape.reshape(x, ops.shape.concat(before, ops.index.gather(dims, at), after, axis=0), allowzero=1)
 
 
 def scatter_back(dy: Value, x: Value, move: Callable[[Value], Value]) -> Value:

@@ -5,9 +5,9 @@ from functools import partial
 
 from ..types import TensorType
 from ._elementwise import same_type, unary
-from ._gradient import declare_none
+from ._gradient import declare_none, non_default
 from ._op import RuleError, T, op
-from ._types import FLOAT, IEEE, INTS, SIGNED_INTS, WIDE_INTS, axis_of, fits
+from ._types import FLOAT, IEEE, INTS, SIGNED_INTS, WIDE_INTS, axis_of, differ, fits
 from .elementwise import abs_, add, clip, div, erf, exp, is_nan, mul, sub, tanh, where
 from .logic import and_, greater, less
 from .reduce import reduce_sum
@@ -177,6 +177,27 @@ def swish_gradient(dy, y, x, *, alpha):
 @swish.decompose
 def _swish(x, *, alpha):
     return mul(x, sigmoid(x if alpha == 1 else mul(x, alpha)))
+
+
+@op("SwiGLU", since=28, T=FLOAT)
+def swi_glu(a: T, b: T, *, alpha: float = 1.0) -> TensorType:
+    """Swish of a, times b, which has the shape of a."""
+    if differ(a.shape, b.shape):
+        raise RuleError(f"a has shape {list(a.shape)} and b {list(b.shape)}; expected one shape, for nothing is broadcast")
+    return same_type(a)
+
+
+@swi_glu.gradient
+def swi_glu_gradient(dy, y, a, b, *, alpha):
+    s = sigmoid(a if alpha == 1 else mul(a, alpha))
+    gate = mul(a, s)
+    slope = add(s, mul(gate if alpha == 1 else mul(gate, alpha), sub(1.0, s)))
+    return mul(dy, mul(b, slope)), mul(dy, gate)
+
+
+@swi_glu.decompose
+def _swi_glu(a, b, *, alpha):
+    return mul(swish(a, **non_default(swish, alpha=alpha)), b)
 
 
 @op("Gelu", since=20, T=FLOAT)

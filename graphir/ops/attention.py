@@ -8,15 +8,19 @@ import numpy as np
 import graphir.ops as ops
 
 from ..dims import Dim
-from ..dtypes import BOOL, NAMES, as_dtype
-from ..ir import Value
+from ..dtypes import BOOL, FLOAT32, FLOAT64, NAMES, as_dtype
+from ..ir import Graph, Value, home
 from ..types import TensorType
+from ._bodies import Told, captures, paste
 from ._elementwise import same_type
+from ._gradient import GradientError, gradients
 from ._layout import positions, size_of, vector
 from ._op import T1, T2, DType, Ints, MayOmit, RuleError, T, op
-from ._types import BOOLEAN, FLOAT, INTS, differ, dtypes, expect_shape
+from ._types import BOOLEAN, FLOAT, INTS, differ, dtypes, expect_float, expect_shape
 
 U = Annotated[Any, "U"]
+
+# ---- attention -------------------------------------------------------------------------------------------------------------------------
 
 
 @op("Attention", since=25, T1=FLOAT, T2=FLOAT, U=FLOAT | INTS | BOOLEAN)
@@ -32,6 +36,7 @@ def attention(
     The bias is attn_mask, with what is_causal, the window sizes and nonpad_kv_seqlen forbid; a place that may see nothing gives zeros.
     qk_matmul_output_mode says which scores: 0 as they are, 1 after softcap, 2 after the bias, 3 after the softmax.
     """
+    expect_float("softmax_precision", softmax_precision)
     if not q.rank == k.rank == v.rank or q.rank not in (3, 4):
         raise RuleError(f"q, k and v have ranks {q.rank}, {k.rank} and {v.rank}; expected 3 or 4, the same for all")
     if (past_key is None) != (past_value is None) or (past_key is not None and nonpad_kv_seqlen is not None):
@@ -40,11 +45,19 @@ def attention(
         raise RuleError("q has rank 3; expected q_num_heads and kv_num_heads")
     n, heads, queries, size = _with_heads(q, q_num_heads)
     _, shared, keys, key_size = _with_heads(k, kv_num_heads)
-    value_size = _with_heads(v, kv_num_heads)[3]
+    *places, value_size = _with_heads(v, kv_num_heads)
+    if differ(places, (n, shared, keys)):
+        raise RuleError(
+            f"v has {places[1]} heads at {places[2]} places, for {places[0]} of the batch; expected {shared} at {keys}, for {n}"
+        )
     if differ((size,), (key_size,)):
         raise RuleError(f"the heads of q have {size} numbers and those of k {key_size}; expected as many")
     if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
         raise RuleError(f"q has {heads} heads and k has {shared}; expected a multiple")
+    if not 0 <= qk_matmul_output_mode <= 3:
+        raise RuleError(f"qk_matmul_output_mode is {qk_matmul_output_mode}; expected 0 to 3")
+    if attn_mask is not None and not 1 <= attn_mask.rank <= 4:
+        raise RuleError(f"attn_mask has shape {list(attn_mask.shape)}; expected 1 to 4 axes, of which the last are queries and keys")
     if min(left_window_size, right_window_size) < -1:
         raise RuleError(f"the window sizes are {left_window_size} and {right_window_size}; expected -1 or more")
     y = TensorType(q.dtype, (n, heads, queries, value_size) if q.rank == 4 else (n, queries, heads * value_size))
@@ -61,7 +74,9 @@ def _with_heads(x: Any, heads: int | None) -> tuple[Dim, ...]:
     """The shape (N, heads, length, size) of x, whose heads may stand side by side."""
     if x.rank == 4:
         return x.shape
-    assert heads is not None
+    width = x.shape[2]
+    if heads is None or heads < 1 or (isinstance(width, int) and width % heads):
+        raise RuleError(f"{heads} heads stand side by side in {width} numbers; expected a divisor")
     return x.shape[0], heads, x.shape[1], x.shape[2] // heads
 
 
@@ -75,7 +90,7 @@ def _attention(
         q, k, v = _by_heads(q, q_num_heads), _by_heads(k, kv_num_heads), _by_heads(v, kv_num_heads)
     if past_key is not None:
         k, v = ops.shape.concat(past_key, k, axis=2), ops.shape.concat(past_value, v, axis=2)
-    scores = _of_heads(ops.math.matmul(_shared(_scaled(q, scale), k), ops.shape.transpose(k, perm=(0, 1, 3, 2))), q, k)
+    scores = _of_heads(ops.math.matmul(_shared(scaled(q, scale), k), ops.shape.transpose(k, perm=(0, 1, 3, 2))), q, k)
     shown = [scores]
     if softcap > 0:
         scores = ops.elementwise.mul(ops.activation.tanh(ops.elementwise.div(scores, softcap)), softcap)
@@ -126,13 +141,14 @@ def _of_heads(x: Value, q: Value, k: Value) -> Value:
     return x if q.shape[1] == k.shape[1] else ops.shape.reshape(x, vector([0, size_of(q, 1), -1, 0]))
 
 
-def _scaled(q: Value, scale: float | None) -> Value:
+def scaled(q: Value, scale: float | None) -> Value:
+    """q times scale; without one, divided by the root of the size of its last axis."""
     if scale is not None:
         return ops.elementwise.mul(q, scale)
-    size = q.shape[3]
+    size = q.shape[-1]
     if isinstance(size, int):
-        return ops.elementwise.mul(q, size**-0.5)
-    return ops.elementwise.div(q, ops.elementwise.sqrt(_cast(ops.shape.shape(q, start=3), q.dtype)))
+        return ops.elementwise.mul(q, max(size, 1) ** -0.5)
+    return ops.elementwise.div(q, ops.elementwise.sqrt(_cast(ops.shape.shape(q, start=-1), q.dtype)))
 
 
 def _seen(
@@ -178,6 +194,95 @@ def _lengthened(mask: Value, scores: Value, filling: Any) -> Value:
 def _softmax(scores: Value, precision: str | None) -> Value:
     wide = scores.dtype if precision is None else as_dtype(precision)
     return _cast(ops.activation.softmax(_cast(scores, wide)), scores.dtype)
+
+
+# ---- attention with bodies -------------------------------------------------------------------------------------------------------------
+
+
+@op("FlexAttention", since=1, domain="ai.onnx.preview", T1=FLOAT)
+def flex_attention(
+    q: T1, k: T1, v: T1, *, prob_mod: Graph | None = None, scale: float | None = None, score_mod: Graph | None = None,
+    softmax_precision: DType | None = None,
+) -> TensorType:  # fmt: skip
+    """prob_mod(softmax(score_mod(scale * q @ k'))) @ v for each head, of q, k and v (N, heads, length, size); a body that is left out changes nothing.
+
+    The bodies take and make all scores (N, heads, queries, keys) in softmax_precision, by default float64 for float64 and else float32. Without scale it is
+    one over the root of size. Heads of q share those of k and v in equal parts.
+    """
+    expect_float("softmax_precision", softmax_precision)
+    if not q.rank == k.rank == v.rank == 4:
+        raise RuleError(f"q, k and v have ranks {q.rank}, {k.rank} and {v.rank}; expected 4: batch, heads, length, size")
+    n, heads, queries, size = q.shape
+    shared, keys = k.shape[1:3]
+    expect_shape(k, (n, shared, keys, size), "k")
+    expect_shape(v, (n, shared, keys, v.shape[3]), "v")
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise RuleError(f"q has {heads} heads and k has {shared}; expected a multiple")
+    scores = scores_type(q, k, softmax_precision)
+    for name, body in (("score_mod", score_mod), ("prob_mod", prob_mod)):
+        if body is None:
+            continue
+        if len(body.inputs) != 1 or len(body.outputs) != 1:
+            raise RuleError(f"{name} takes {len(body.inputs)} inputs and makes {len(body.outputs)} outputs; expected one of each")
+        made = body.outputs[0].type
+        if made is not None and (made.dtype != scores.dtype or (made.shape is not None and differ(made.shape, scores.shape or ()))):
+            raise RuleError(f"{name} makes {made}; expected {scores}, as it takes")
+    return TensorType(q.dtype, (n, heads, queries, v.shape[3]))
+
+
+def precise(precision: str | None, dtype: np.dtype) -> np.dtype:
+    """The dtype of scores: the one that is asked for, else float32 at least."""
+    return as_dtype(precision) if precision is not None else FLOAT64 if dtype == FLOAT64 else FLOAT32
+
+
+def scores_type(q: Value, k: Value, precision: str | None) -> TensorType:
+    """The type of what the bodies of FlexAttention take and make."""
+    shapes = q.type.shape, k.type.shape
+    known = shapes[0] is not None and shapes[1] is not None and len(shapes[0]) == len(shapes[1]) == 4
+    return TensorType(precise(precision, q.dtype), (*q.shape[:3], k.shape[2]) if known else None)
+
+
+@flex_attention.gradient
+def flex_attention_gradient(dy, y, q, k, v, *, needed, **attributes):
+    # What the decomposition gives, of bodies that draw no numbers: they would draw others.
+    node, inputs = y.node, [q, k, v, *captures(*y.node.bodies.values())]
+    before = len(node.graph.nodes)
+    try:
+        with node.graph:
+            made = _flex_attention(q, k, v, **attributes, told=_refused)
+    except ValueError as e:
+        raise GradientError(
+            f"{e}, which cannot be drawn again for the gradient of {node.op} {node.label!r}; let graphir.passes.expand put its decomposition in its place"
+        ) from None
+    wrt = [x for x in dict.fromkeys(inputs) if x in needed]
+    found = dict(zip(wrt, gradients({made: dy}, wrt, nodes=node.graph.nodes[before:], named=False)))
+    return [found.pop(x, None) for x in inputs]  # the whole for the first place of a value that has several
+
+
+def _refused(drawn: Value) -> Value:
+    assert drawn.node is not None
+    raise ValueError(f"{drawn.node.op} of node {drawn.node.label!r} draws numbers in a body")
+
+
+@flex_attention.decompose
+def _flex_attention(q, k, v, *, prob_mod, scale, score_mod, softmax_precision, told: Told | None = None):
+    wide = precise(softmax_precision, q.dtype)
+    scores = _of_heads(ops.math.matmul(_shared(scaled(q, scale), k), ops.shape.transpose(k, perm=(0, 1, 3, 2))), q, k)
+    weights = ops.activation.softmax(_modified(_cast(scores, wide), score_mod, told))
+    weights = _modified(weights, prob_mod, told)
+    return _cast(_of_heads(ops.math.matmul(_shared(weights, v), _cast(v, wide)), q, v), q.dtype)
+
+
+def _modified(x: Value, body: Graph | None, told: Told | None) -> Value:
+    """What a body makes of x."""
+    if body is None:
+        return x
+    graph = home([x])
+    assert graph is not None
+    return paste(body, graph, {body.inputs[0]: x}, told)[0]
+
+
+# ---- positions -------------------------------------------------------------------------------------------------------------------------
 
 
 @op("RotaryEmbedding", since=23, T=dtypes("float16 bfloat16 float32"))

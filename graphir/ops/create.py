@@ -8,13 +8,28 @@ import numpy as np
 import graphir.ops as ops
 
 from ..dims import Dim, Expr, ceil_div, max_, unknown
-from ..dtypes import FLOAT32, INT64, STRING
+from ..dtypes import DTYPES, FLOAT32, INT64, STRING
 from ..ir import Graph, Value
 from ..tensors import SparseTensor, Tensor
 from ..types import KNOWN_LIMIT, TensorType
 from ._gradient import declare_none, zeros_like
 from ._op import T1, DType, Ints, RuleError, T, op
-from ._types import BOOLEAN, CLASSIC, FLOAT, IEEE, INTS, NUMERIC, axis_of, dtypes, kept, known_dims, length_of, unknowns
+from ._types import (
+    BOOLEAN,
+    CLASSIC,
+    FLOAT,
+    IEEE,
+    INDEX,
+    INTS,
+    NUMERIC,
+    axis_of,
+    dtypes,
+    expect_vectors,
+    kept,
+    known_dims,
+    length_of,
+    unknowns,
+)
 
 Depth = Annotated[Any, "T2", INT64]
 OffOn = Annotated[Any, "T3", FLOAT32]
@@ -69,6 +84,7 @@ def constant_of_shape(input: Ints, *, value: Tensor | None = None) -> TensorType
     filling = TensorType("float32", (1,), (0.0,)) if value is None else value.type
     if value is not None and value.elements != 1:
         raise RuleError(f"value has {value.elements} elements; expected one")
+    expect_vectors(input=input)
     dims = known_dims(input)
     if dims is None:
         count = length_of(input)
@@ -105,7 +121,10 @@ def count_steps(first: float, last: float, step: float) -> int:
     """How many numbers lie from `first` to `last`, which is left out, at a distance of `step`."""
     if isinstance(first, int) and isinstance(last, int) and isinstance(step, int):
         return len(range(first, last, step))  # exact, where a quotient would round
-    return max(math.ceil((last - first) / step), 0)
+    count = (last - first) / step
+    if not math.isfinite(count):
+        raise RuleError(f"from {first} to {last} there is no end of steps of {step}; expected finite numbers")
+    return max(math.ceil(count), 0)
 
 
 def _number(x: Value) -> int | float | Dim | None:
@@ -135,6 +154,8 @@ def eye_like(input: T1, *, dtype: DType | None = None, k: int = 0) -> TensorType
 @op("OneHot", since=28, T1=INTS | IEEE, T2=INTS | IEEE, T3=CLASSIC | FLOAT)
 def one_hot(indices: T1, depth: Depth, values: OffOn, *, axis: int = -1) -> TensorType:
     """A new axis of size `depth`: values[1] at each index, values[0] elsewhere. A negative index counts from the end; one outside gives values[0] alone."""
+    if any(isinstance(n, int | float) and not 0 <= n < math.inf for n in depth.known or ()):
+        raise RuleError(f"depth is {list(depth.known)}; expected a size")
     size = known_dims(depth) or unknowns(1)
     if len(size) != 1:
         raise RuleError(f"depth has {len(size)} numbers; expected one")
@@ -146,8 +167,8 @@ def one_hot(indices: T1, depth: Depth, values: OffOn, *, axis: int = -1) -> Tens
 
 @one_hot.gradient
 def one_hot_gradient(dy, y, indices, depth, values, *, axis):
-    chosen = one_hot(indices, depth, np.array([0, 1]), axis=axis)
-    zeros = zeros_like(values)
+    chosen = one_hot(indices, depth, np.array([0, 1], values.dtype), axis=axis)  # runtimes have but few combinations of dtypes: that of values is one
+    chosen, zeros = ops.elementwise.cast(chosen, to="int64"), zeros_like(values)
     return None, None, ops.index.scatter_elements(zeros, ops.shape.reshape(chosen, [-1]), ops.shape.reshape(dy, [-1]), reduction="add")
 
 
@@ -189,6 +210,18 @@ def bernoulli(input: T1, *, dtype: DType | None = None, seed: float | None = Non
     return TensorType(dtype or input.dtype, input.shape)
 
 
+@op("Multinomial", since=22, random=True, T1=FLOAT)
+def multinomial(input: T1, *, dtype: DType = "int32", sample_size: int = 1, seed: float | None = None) -> TensorType:
+    """Classes drawn by their probabilities, of which input (N, classes) holds the logarithms, up to a constant: (N, sample_size)."""
+    if input.rank != 2:
+        raise RuleError(f"input has rank {input.rank}; expected 2: batch, classes")
+    if DTYPES[dtype] not in INDEX:
+        raise RuleError(f"dtype is {dtype}; expected int32 or int64")
+    if sample_size < 0:
+        raise RuleError(f"sample_size is {sample_size}; expected 0 or more")
+    return TensorType(dtype, (input.shape[0], sample_size))
+
+
 def _float(dtype: Any) -> np.dtype:
     made = TensorType(dtype).dtype
     if made not in FLOAT:
@@ -196,4 +229,6 @@ def _float(dtype: Any) -> np.dtype:
     return made
 
 
-declare_none(constant, constant_of_shape, eye_like, random_normal, random_normal_like, random_uniform, random_uniform_like, bernoulli)
+declare_none(
+    constant, constant_of_shape, eye_like, random_normal, random_normal_like, random_uniform, random_uniform_like, bernoulli, multinomial
+)

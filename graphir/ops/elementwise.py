@@ -8,14 +8,15 @@ import numpy as np
 
 import graphir.ops as ops
 
-from ..dtypes import BOOL, DTYPES, NAMES
+from ..dtypes import BITS, BOOL, DTYPES, FLOATS, NAMES
 from ..ir import Value
 from ..types import TensorType
 from . import _elementwise as numbers
 from ._elementwise import binary, met, unary, variadic
-from ._gradient import declare_none, is_float
+from ._gradient import CONVERTING, declare_none, is_float
 from ._op import T1, T2, DType, RuleError, T, op
-from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, broadcast, computed, dtypes
+from ._straight import CODES, where_within
+from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, STRINGS, broadcast, computed, dtypes
 
 _unary = partial(unary, __name__)
 _binary = partial(binary, __name__)
@@ -195,8 +196,11 @@ def cast(input: T1, *, to: DType, saturate: int = 1, round_mode: str = "up") -> 
 
 
 @cast.gradient
-def cast_gradient(dy, y, input, **attributes):
-    return dy if dy.dtype == input.dtype else cast(dy, to=NAMES[input.dtype])
+def cast_gradient(dy, y, input, saturate=1, **attributes):
+    if input.dtype in CODES or input.dtype not in FLOATS:
+        return dy
+    dx = dy if dy.dtype == input.dtype else cast(dy, to=NAMES[input.dtype])
+    return where_within(dx, input, y.dtype) if y.dtype in CODES and saturate else dx
 
 
 @op("CastLike", since=25, T1=CASTABLE_25, T2=CASTABLE_25)
@@ -207,7 +211,19 @@ def cast_like(input: T1, target_type: T2, *, saturate: int = 1, round_mode: str 
 
 @cast_like.gradient
 def cast_like_gradient(dy, y, input, target_type, **attributes):
-    return cast_gradient(dy, y, input), None
+    return cast_gradient(dy, y, input, **attributes), None
+
+
+BITWISE = ANY_25 - STRINGS
+
+
+@op("BitCast", since=26, T1=BITWISE)
+def bit_cast(input: T1, *, to: DType) -> TensorType:
+    """The bits of each number, read as a number of the dtype `to`, which is as wide."""
+    dtype = DTYPES[to]
+    if dtype not in BITWISE or BITS[dtype] != BITS[input.dtype]:
+        raise RuleError(f"to is {to}; expected a dtype of {BITS[input.dtype]} bits, as input has, and no string")
+    return input.type if dtype == input.dtype else TensorType(dtype, input.type.shape)
 
 
 def _cast(input: Value, to: np.dtype, round_mode: str) -> TensorType:
@@ -231,4 +247,5 @@ def is_inf(x: T1, *, detect_negative: int = 1, detect_positive: int = 1) -> Tens
     return TensorType(BOOL, x.type.shape)
 
 
-declare_none(sign, floor, ceil, round_, is_nan, is_inf)
+CONVERTING.update((cast, cast_like))
+declare_none(sign, floor, ceil, round_, bit_cast, is_nan, is_inf)

@@ -11,11 +11,13 @@ from ..dims import Dim, Shape, broadcast_dim, unknown
 from ..dtypes import INT64, NAMES
 from ..ir import Value
 from ..types import TensorType
+from ._bodies import body_in, yields
 from ._elementwise import same_type
-from ._gradient import declare_none, non_default, shape_of, shaped_as, zeros_like
+from ._gradient import non_default, shape_of, shaped_as, zeros_like
+from ._layout import middle_axis, reshape_like, size_of, vector
 from ._op import T1, T2, Index, Ints, RuleError, T, op
 from ._types import FLOAT, INDEX, NUMERIC, WIDE_INTS, axis_of, broadcast, dtypes, fits, known_dims, known_ints
-from .elementwise import cast, mul
+from .elementwise import add, cast, mul
 
 
 @op("MatMul", since=13, T=FLOAT | WIDE_INTS)
@@ -218,6 +220,16 @@ def det_gradient(dy, y, x):
 @op("CumSum", since=14, T=FLOAT | WIDE_INTS, Tind=INDEX)
 def cum_sum(x: T, axis: Index, *, exclusive: int = 0, reverse: int = 0) -> TensorType:
     """The sums of the elements of x up to each one along an axis, without that one if exclusive, from the end if reverse."""
+    return _accumulated(x, axis)
+
+
+@op("CumProd", since=26, T=FLOAT | WIDE_INTS, Tind=INDEX)
+def cum_prod(x: T, axis: Index, *, exclusive: int = 0, reverse: int = 0) -> TensorType:
+    """The products of the elements of x up to each one along an axis, without that one if exclusive, from the end if reverse."""
+    return _accumulated(x, axis)
+
+
+def _accumulated(x: Value, axis: Value) -> TensorType:
     for a in known_ints(axis) or ():
         axis_of(a, x.rank)
     return same_type(x)
@@ -226,6 +238,38 @@ def cum_sum(x: T, axis: Index, *, exclusive: int = 0, reverse: int = 0) -> Tenso
 @cum_sum.gradient
 def cum_sum_gradient(dy, y, x, axis, *, exclusive, reverse):
     return cum_sum(dy, axis, **non_default(cum_sum, exclusive=exclusive, reverse=int(not reverse))), None
+
+
+@cum_prod.gradient
+def cum_prod_gradient(dy, y, x, axis, *, exclusive, reverse):
+    # An element is multiplied by what stands before it, and weighs what comes after it. Nothing is divided by it: it may be 0.
+    before = y if exclusive else cum_prod(x, axis, **non_default(cum_prod, exclusive=1, reverse=reverse))
+    places = known_ints(axis)
+    if places is not None:
+        return mul(before, _products_after(dy, x, axis_of(places[0], x.rank), exclusive, reverse)), None
+    wide = middle_axis(x, axis)  # the axis shows at run time: in the middle of three it stands where it is known
+    after = _products_after(reshape_like(dy, wide), wide, 1, exclusive, reverse)
+    return mul(before, reshape_like(after, x)), None
+
+
+def _products_after(dy: Value, x: Value, axis: int, exclusive: int, reverse: int) -> Value:
+    """At each element the sum of dy of all later ones, each times the elements between; if not exclusive, those with the later one itself, and dy here."""
+    body = body_in(x)
+    others = (*x.shape[:axis], *x.shape[axis + 1 :])
+    later, d, element = (body.input(body.fresh(name), TensorType(x.dtype, others)) for name in ("later", "d", "element"))
+    with body:
+        if exclusive:
+            yields(body, add(d, mul(element, later)), later)
+        else:
+            here = add(d, later)
+            yields(body, mul(element, here), here)
+    start = zeros_like(x, vector([size_of(x, i) for i in range(x.rank) if i != axis]))
+    direction = int(not reverse)
+    found = ops.control.scan(
+        start, dy, x, body=body, num_scan_inputs=2, scan_input_axes=(axis, axis), scan_input_directions=(direction, direction),
+        scan_output_axes=(axis,), scan_output_directions=(direction,),
+    )[1]  # fmt: skip
+    return shaped_as(found, x)
 
 
 @op("TopK", since=24, T=NUMERIC)
@@ -246,6 +290,3 @@ def top_k(x: T, k: Ints, *, axis: int = -1, largest: int = 1, sorted: int = 1) -
 def top_k_gradient(dys, ys, x, k, *, axis, **attributes):
     (dy, _), (_, places) = dys, ys
     return ops.index.scatter_elements(zeros_like(x), places, dy, axis=axis), None
-
-
-declare_none(matmul_integer)

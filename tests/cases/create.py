@@ -11,6 +11,9 @@ def number(x: float, dtype: str = "int64") -> np.ndarray:
     return np.array(x, dtype)
 
 
+SURE = np.array(
+    [[-np.inf, 3.0, -np.inf], [0.5, -np.inf, -np.inf], [-np.inf, -np.inf, -9.0]], "float32"
+)  # one class is possible in each row
 CASES = {
     "Constant": [
         case(value=np.arange(6, dtype="float32").reshape(2, 3)),
@@ -81,6 +84,12 @@ CASES = {
     "RandomUniformLike": [
         case(array(2, 3), low=0.5, high=0.5),
         case(array(2, dtype="bool"), low=0.5, high=0.5, dtype="float64"),
+    ],
+    "Multinomial": [  # of one class alone; what is drawn of several is held against its distribution in tests/test_bounds.py
+        case(SURE, sample_size=4, referee=lambda x: np.array([[1, 1, 1, 1], [0, 0, 0, 0], [2, 2, 2, 2]], "int32")),
+        case(SURE.astype("float64"), dtype="int64", seed=1.0, referee=lambda x: np.array([[1], [0], [2]])),
+        case(array(2, 3), sample_size=0, referee=lambda x: np.zeros((2, 0), "int32")),
+        *(case(SURE.astype(d), referee=lambda x: np.array([[1], [0], [2]], "int32")) for d in ("float16", "bfloat16")),
     ],
     "Bernoulli": [
         case(np.array([0.0, 1.0, 1.0, 0.0], "float32")),

@@ -112,6 +112,16 @@ CASES = {
         *(case(array(2, 3, dtype=d), np.array(1), reverse=1, **HALF) for d in ("float16", "bfloat16")),
         case(array(2, 3, dtype="float64"), np.array(1), tolerance=1e-12),
     ],
+    "CumProd": [
+        *(case(np.array([[2.0, 0.0, 3.0, 4.0], [0.0, 5.0, 0.0, 1.0]], "float32"), np.array(1), exclusive=e, reverse=e) for e in (0, 1)),
+        *(case(array(2, 3, 4), np.array(a), exclusive=e, reverse=r) for a in (0, 1, -1) for e in (0, 1) for r in (0, 1)),
+        case(array(5), np.array(0, "int32"), exclusive=1),
+        case(array(0, 3), np.array(0)),
+        case(array(2, 0), np.array(1), exclusive=1, referee=lambda x, axis: x),
+        *(case(array(2, 3, low=0, dtype=d), np.array(1)) for d in WIDE),
+        *(case(array(2, 3, dtype=d), np.array(1), reverse=1, **HALF) for d in ("float16", "bfloat16")),
+        case(array(2, 3, dtype="float64"), np.array(1), tolerance=1e-12),
+    ],
     "TopK": [
         *(case(array(3, 4, 5), np.array([2]), axis=a, largest=g) for a in (0, 1, 2, -1) for g in (0, 1)),
         case(np.array([[1.0, 3.0, 3.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0, 0.0]], "float32"), np.array([3])),

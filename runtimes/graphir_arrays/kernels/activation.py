@@ -44,7 +44,8 @@ def prelu(xp, x, slope):
 
 @in_single
 def elu(xp, x, *, alpha):
-    return xp.maximum(x, 0) + alpha * _expm1(xp, xp.minimum(x, 0))
+    below = alpha * _expm1(xp, xp.minimum(x, 0))
+    return xp.maximum(x, 0) + below if math.isfinite(alpha) else xp.where(x >= 0, x, below)
 
 
 @in_single
@@ -126,6 +127,15 @@ def swish(xp, x, *, alpha, out=None):
     xp.exp(y, out=y)
     xp.add(y, 1, out=y)
     return xp.divide(x, y, out=y)
+
+
+@in_single
+def swi_glu(xp, a, b, *, alpha, out=None):
+    y = xp.multiply(a, -alpha, out=xp.empty_like(a) if out is None else out)
+    xp.exp(y, out=y)
+    xp.add(y, 1, out=y)
+    xp.divide(a, y, out=y)
+    return xp.multiply(y, b, out=y)
 
 
 @in_single

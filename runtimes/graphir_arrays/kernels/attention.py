@@ -3,9 +3,10 @@
 from typing import Any
 
 from graphir.dtypes import BOOL, DTYPES, FLOAT64
+from graphir.ops.attention import precise
 
 from ..kernel import Bound, Site, prepared
-from ..precision import in_single
+from ..precision import in_single, widened
 
 
 @in_single
@@ -116,9 +117,23 @@ def _softmax(xp: Any, scores: Any, bias: Any, precision: str | None) -> Any:
     weights /= xp.sum(weights, axis=-1, keepdims=True)
     if bias is not None:
         blind = xp.isneginf(xp.max(bias, axis=-1, keepdims=True))
-        if blind.any():
+        if xp.worth_it(blind):
             weights = xp.where(blind, weights.dtype.type(0), weights)
     return weights.astype(scores.dtype, copy=False)
+
+
+def flex_attention(
+    xp: Any, q: Any, k: Any, v: Any, *, prob_mod: Any, scale: float | None, score_mod: Any, softmax_precision: str | None
+) -> Any:  # fmt: skip
+    """As attention; what the bodies take and make is of the softmax's precision."""
+    wide = precise(softmax_precision, q.dtype)
+    scores = _scores(xp, widened(q), widened(k), max(q.shape[3], 1) ** -0.5 if scale is None else scale).astype(wide, copy=False)
+    scores = widened(scores if score_mod is None else score_mod(scores)[0])
+    weights = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True)) if scores.size else scores
+    weights = weights / xp.sum(weights, axis=-1, keepdims=True)
+    if prob_mod is not None:
+        weights = widened(prob_mod(weights.astype(wide, copy=False))[0])
+    return _weighted(xp, weights, widened(v), False).astype(q.dtype, copy=False)
 
 
 @in_single

@@ -1,9 +1,14 @@
 """Kernels of graphir.ops.create."""
 
 import struct
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from graphir.dtypes import BFLOAT16, DTYPES, FLOAT16
 from graphir.ops.create import constant_tensor, count_steps
+
+from ..kernel import Bound, Prepared, Site
 
 
 def constant(xp, **attributes):
@@ -40,37 +45,62 @@ def one_hot(xp, indices, depth, values, *, axis):
     return xp.where(here, values[1:2], values[0:1])
 
 
-def random_normal(xp, *, shape, dtype, mean, scale, seed):
-    return _normal(xp, shape, DTYPES[dtype], mean, scale, seed)
+# ---- random numbers ----------------------------------------------------------------------------------------------------------------------
 
 
-def random_normal_like(xp, input, *, dtype, mean, scale, seed):
-    return _normal(xp, input.shape, _dtype(dtype, input), mean, scale, seed)
+def _drawing(kernel: Callable[..., Any]) -> Prepared:
+    """The kernel `kernel(xp, generator, *inputs, **attributes)`, with the generator of the node and the run.
+
+    A node that gives a seed has one of its own, the same in each run: the seed is a float32, of which every bit counts.
+    """
+
+    def prepare(site: Site) -> Bound:
+        attributes = dict(site.attributes)
+        seed = attributes.pop("seed")
+        draw = site.draw or site.xp.random_generator
+        if seed is not None:
+            draw = partial(site.xp.random_generator, struct.unpack("I", struct.pack("f", seed))[0])
+        return Bound(lambda *inputs: kernel(site.xp, draw(), *inputs, **attributes))
+
+    return Prepared(prepare)
 
 
-def random_uniform(xp, *, shape, dtype, low, high, seed):
-    return _uniform(xp, shape, DTYPES[dtype], low, high, seed)
+@_drawing
+def random_normal(xp, generator, *, shape, dtype, mean, scale):
+    return (mean + scale * generator.standard_normal(shape)).astype(DTYPES[dtype])
 
 
-def random_uniform_like(xp, input, *, dtype, low, high, seed):
-    return _uniform(xp, input.shape, _dtype(dtype, input), low, high, seed)
+@_drawing
+def random_normal_like(xp, generator, input, *, dtype, mean, scale):
+    return (mean + scale * generator.standard_normal(input.shape)).astype(_dtype(dtype, input))
 
 
-def bernoulli(xp, input, *, dtype, seed):
-    return (_generator(xp, seed).random(input.shape) < input.astype("float64")).astype(_dtype(dtype, input))
+@_drawing
+def random_uniform(xp, generator, *, shape, dtype, low, high):
+    return (low + (high - low) * generator.random(shape)).astype(DTYPES[dtype])
 
 
-def _normal(xp, shape, dtype, mean, scale, seed):
-    return (mean + scale * _generator(xp, seed).standard_normal(shape)).astype(dtype)
+@_drawing
+def random_uniform_like(xp, generator, input, *, dtype, low, high):
+    return (low + (high - low) * generator.random(input.shape)).astype(_dtype(dtype, input))
 
 
-def _uniform(xp, shape, dtype, low, high, seed):
-    return (low + (high - low) * _generator(xp, seed).random(shape)).astype(dtype)
+@_drawing
+def bernoulli(xp, generator, input, *, dtype):
+    return (generator.random(input.shape) < input.astype("float64")).astype(_dtype(dtype, input))
 
 
-def _generator(xp, seed):
-    """The runtime's source of random numbers, or one of this node's own where it gives a seed: a float32, of which every bit counts."""
-    return xp.random_generator() if seed is None else xp.random_generator(struct.unpack("I", struct.pack("f", seed))[0])
+@_drawing
+def multinomial(xp, generator, input, *, dtype, sample_size):
+    """Where a number between 0 and 1 falls among the probabilities added up: one search for all rows, each a step of 1 above the one before."""
+    batch, classes = input.shape
+    x = input.astype("float64")
+    shares = xp.exp(x - xp.max(x, axis=1, keepdims=True))
+    sums = xp.cumsum(shares, axis=1)
+    steps = xp.arange(batch)[:, None]
+    places = xp.searchsorted((sums / sums[:, -1:] + steps).reshape(-1), generator.random((batch, sample_size)) + steps, side="right")
+    last = classes - 1 - xp.argmax(xp.flip(shares, 1) > 0, axis=1)  # rounding must not lead past the last class that is possible
+    return xp.minimum(places - steps * classes, last[:, None]).astype(DTYPES[dtype])
 
 
 def _dtype(name, input):

@@ -4,7 +4,7 @@ import math
 from functools import partial
 from typing import Any
 
-from graphir.dtypes import BFLOAT16, FLOATS, INTEGERS
+from graphir.dtypes import BFLOAT16, BOOL, DTYPES, FLOATS, INTEGERS
 
 from ..kernel import Bound, Prepared, Site, prepared, ufunc, view
 from ..precision import in_single
@@ -56,7 +56,7 @@ def pow_(site: Site) -> Bound:
     if x.dtype in INTEGERS:
         return Bound(partial(_integer_power if y.dtype.kind in "iu" else _rounded_power, xp))
     if exponent is not None and exponent.size == 1 and exponent.ndim <= len(x.shape):
-        exponent = float(exponent.reshape(()))
+        exponent = float(xp.to_numpy(exponent).reshape(()))
         if exponent == 2:
             return Bound(lambda x, y, out=None: xp.square(x, out=out), out=True, inplace=True)
         if exponent == 3:
@@ -163,7 +163,7 @@ def where(site: Site) -> Bound:
         return chosen.view(t.dtype) if out is None else out
 
     y = site.constants[2]
-    if y is not None and y.size == 1 and y.ndim <= max(map(len, shapes[:2])) and not any(y.tobytes()):
+    if y is not None and y.size == 1 and y.ndim <= max(map(len, shapes[:2])) and not any(xp.to_numpy(y).tobytes()):
         return Bound(masked, out=True, inplace=True)
     return Bound(blended, out=True)
 
@@ -202,6 +202,11 @@ def cast_like(site: Site) -> Bound:
     target: Any = site.inputs[1]
     made = caster(site, target.dtype)
     return made._replace(run=lambda input, target_type, **out: made.run(input, **out))
+
+
+@view
+def bit_cast(xp, input, *, to):
+    return input != 0 if to == "bool" and input.dtype != BOOL else input.view(DTYPES[to])
 
 
 def is_nan(xp, x, *, out=None):

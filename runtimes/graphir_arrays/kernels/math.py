@@ -69,8 +69,8 @@ def einsum(site: Site) -> Bound:
     """The order in which to multiply is found once, from the shapes alone."""
     xp, equation = site.xp, site.attributes["equation"].replace(" ", "")
     types: list[Any] = site.inputs
-    shapes = [xp.broadcast_to(xp.zeros((), t.dtype), t.shape) for t in types]
-    path = xp.einsum_path(equation, *shapes, optimize="greedy")[0]
+    shapes = [xp.host.broadcast_to(xp.host.zeros((), t.dtype), t.shape) for t in types]
+    path = xp.host.einsum_path(equation, *shapes, optimize="greedy")[0]
     return Bound(lambda *inputs: xp.asarray(xp.einsum(equation, *inputs, optimize=path)), view=len(types) == 1)
 
 
@@ -84,20 +84,30 @@ def det(xp, x):
 
 @in_single
 def cum_sum(xp, x, axis, *, exclusive, reverse):
+    return _accumulated(xp, xp.cumsum, 0, x, axis, exclusive, reverse)
+
+
+@in_single
+def cum_prod(xp, x, axis, *, exclusive, reverse):
+    return _accumulated(xp, xp.cumprod, 1, x, axis, exclusive, reverse)
+
+
+def _accumulated(xp: Any, function: Any, first: int, x: Any, axis: Any, exclusive: int, reverse: int) -> Any:
+    """What `function` makes of the elements up to each one; `first` is what it makes of none."""
     axis = int(axis.reshape(()))
     if reverse:
         x = xp.flip(x, axis)
-    total = xp.cumsum(x, axis=axis, dtype=x.dtype)
+    total = function(x, axis=axis, dtype=x.dtype)
     if exclusive:
         total = xp.roll(total, 1, axis)
-        total[(slice(None),) * (axis % x.ndim) + (slice(0, 1),)] = 0
+        total[(slice(None),) * (axis % x.ndim) + (slice(0, 1),)] = first
     return xp.flip(total, axis) if reverse else total
 
 
 @in_single
 def top_k(xp, x, k, *, axis, largest, sorted):
     x, count = xp.moveaxis(x, axis, -1), int(k.reshape(()))
-    if 0 < 4 * count <= x.shape[-1] and not (x.dtype.kind == "f" and xp.isnan(x).any()):
+    if 0 < 4 * count <= x.shape[-1] and not (x.dtype.kind == "f" and xp.worth_it(xp.isnan(x))):
         places = _selected(xp, x, count, largest)
         places = xp.take_along_axis(places, _order(xp, xp.take_along_axis(x, places, axis=-1), largest), axis=-1)
     else:
