@@ -3,11 +3,11 @@
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from .dtypes import COMPLEX, FLOATS, NAMES, STRING
+from .dtypes import COMPLEX, DTYPES, FLOATS, NAMES, STRING
 from .plugins import write_atomically
 from .types import shape_text
 
@@ -54,22 +54,71 @@ def difference(x: Any, y: Any) -> float:
         return np.inf
     if x.dtype == STRING:
         return 0.0 if x.tolist() == y.tolist() else np.inf
+    return float(_gaps(x, y).max(initial=0.0))
+
+
+def _gaps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The absolute differences of two arrays of one type, of numbers; infinite where one alone is no number."""
+    same = x == y
     wide = np.complex128 if x.dtype in COMPLEX else np.float64
     x, y = x.astype(wide), y.astype(wide)
-    same = (x == y) | (np.isnan(x) & np.isnan(y))
     with np.errstate(invalid="ignore"):
-        gap = np.abs(x - y)[~same]
-    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))
+        gaps = np.maximum(np.abs(x - y), np.finfo(np.float64).tiny)  # whole numbers may differ, and be one as floats
+    return np.where(same | (np.isnan(x) & np.isnan(y)), 0.0, np.where(np.isnan(gaps), np.inf, gaps))
 
 
 def _largest(xs: Sequence[Any], ys: Sequence[Any]) -> float:
     return max((difference(x, y) for x, y in zip(xs, ys, strict=True)), default=0.0)
 
 
-def tolerance(x: Any) -> float:
-    """What another runtime's result may differ by: nothing, except for floats, where it is 1e-4 of the largest number, and at least 1e-4."""
-    floats = [np.abs(a.astype(np.complex128)) for _, a in _arrays("", x) if a.dtype in FLOATS or a.dtype in COMPLEX]
-    return max((1e-4 * max(1.0, float(a[np.isfinite(a)].max(initial=0.0))) for a in floats), default=0.0)
+# What results of two runtimes may differ by, relative to their largest number: a thousand roundings, about.
+TOLERANCES = dict.fromkeys(FLOATS, 0.25) | {
+    DTYPES[name]: x
+    for name, x in {"float64": 1e-6, "complex128": 1e-6, "float32": 1e-4, "complex64": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}.items()
+}
+
+
+def tolerance(x: Any, rtol: float | None = None, atol: float | None = None, least: float = 0.0) -> float:
+    """What another runtime's result may differ by: nothing, except for floats, where it is `atol`, or `rtol` times the largest number, if that is more.
+
+    By default both are what TOLERANCES has for the dtype, and not less than `least`.
+    """
+    found = 0.0
+    for a in (a for _, a in _arrays("", x) if a.dtype in TOLERANCES):
+        usual = max(TOLERANCES[a.dtype], least)
+        sizes = np.abs(a.astype(np.complex128 if a.dtype in COMPLEX else np.float64))
+        largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+        found = max(found, usual if atol is None else atol, (usual if rtol is None else rtol) * largest)
+    return found
+
+
+class Worst(NamedTuple):
+    """Where two results differ most, and what each has there, as text."""
+
+    place: str
+    first: str
+    second: str
+
+
+def worst(x: Any, y: Any) -> Worst:
+    """Where two results differ most: an index, where both are arrays of one type; else what the two are."""
+    if isinstance(x, list | tuple) and isinstance(y, list | tuple) and len(x) == len(y) and x:
+        i = max(range(len(x)), key=lambda i: difference(x[i], y[i]))
+        place, first, second = worst(x[i], y[i])
+        return Worst(f"element {i}, {place}", first, second)
+    kinds = [summary(v)["type"] for v in (x, y)]
+    if any(v is None or isinstance(v, list | tuple | dict) for v in (x, y)) or kinds[0] != kinds[1] or not np.size(x):
+        return Worst("", *kinds)
+    x, y = np.asarray(x), np.asarray(y)
+    gaps = (x != y) if x.dtype == STRING else _gaps(x, y)
+    at = np.unravel_index(int(np.argmax(gaps)), x.shape)
+    return Worst(f"at [{', '.join(map(str, at))}] " if at else "", *(_told(v[at]) for v in (x, y)))
+
+
+def _told(v: Any) -> str:
+    """An element, in as many digits as tell it from others."""
+    plain = _plain(v)
+    return f"{plain:.9g}" if isinstance(plain, float) else str(plain)
 
 
 def save_arrays(path: Path, results: Mapping[str, Any]) -> None:

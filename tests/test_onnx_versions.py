@@ -1,6 +1,7 @@
 """In which versions models are written: opsets, IR versions, and what the nodes need."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from onnx import helper
 import graphir
 import graphir_onnx
 from graphir import FormatError, Graph, Model, Tensor, TensorType
+from graphir.cli import main
 from graphir.dtypes import DTYPES
 from graphir.ops import lookup
 from graphir.ops.elementwise import add
@@ -52,10 +54,10 @@ def test_the_versions_asked_for_are_written(opset: int, ir_version: int | None) 
         ("float32", {"opset": 29}, "no opset 29 of ai.onnx; expected 1 to 28"),
         ("float32", {"ir_version": 3}, "IR version 3 cannot hold the model; expected 4"),
         ("float32", {"ir_version": 99}, "no IR version 99"),
-        ("bfloat16", {"opset": 12}, r"node '.*': .* takes no tensor\(bfloat16\) in opset 12"),
+        ("bfloat16", {"opset": 12}, r"node '.*': .* takes no tensor\(bfloat16\) in opset 12; expected opset 13 or newer"),
     ],
 )
-def test_versions_that_cannot_say_it_are_refused(dtype: str, options: dict[str, int], said: str) -> None:
+def test_versions_that_cannot_say_it_are_refused(dtype: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(FormatError, match=said):
         graphir_onnx.to_proto(built(dtype), **options)
 
@@ -86,6 +88,51 @@ def test_a_raised_model_is_written_in_its_own_opset() -> None:
     assert graphir_onnx.to_proto(model).ir_version == 7
     raised = graphir_onnx.to_proto(model, opset=21)
     assert raised.opset_import[0].version == 21
+
+
+# An operator that is added to a model of opset 11 -> what is noted of it, and the opset that is written.
+NOTED = [
+    ("Relu", None, 11),
+    ("HardSwish", "written in opset 14 of ai.onnx, not in the model's own, 11: HardSwish of node 'added' needs it", 14),
+    ("Gelu", "written in opset 20 of ai.onnx, not in the model's own, 11: Gelu of node 'added' needs it", 20),
+]
+
+
+@pytest.mark.parametrize(("name", "said", "opset"), NOTED)
+def test_a_raised_opset_is_noted(name: str, said: str | None, opset: int, tmp_path: Path, capsys: Any) -> None:
+    proto = onnx.parser.parse_model('<ir_version: 6, opset_import: ["": 11]> g (float[2,3] x) => (float[2,3] y) { y = Neg (x) }')
+    model = upgrade(graphir_onnx.from_proto(proto))
+    made = lookup("", name)(model.outputs[0])  # pyright: ignore[reportCallIssue]
+    made.node.name = "added"
+    model.graph.output(made, "z")
+    notes: list[str] = []
+    written = graphir_onnx.to_proto(model, note=notes.append)
+    assert (notes, written.opset_import[0].version) == ([said] if said else [], opset)
+    onnx.checker.check_model(written, full_check=True)
+    graphir.save(model, tmp_path / "model.gir", note=notes.append)  # a format that has nothing to note
+    graphir.save(model, tmp_path / "model.onnx", note=notes.append)
+    assert graphir.dumps(model, "onnx", note=notes.append) == (tmp_path / "model.onnx").read_bytes()
+    assert notes == [said] * 3 if said else not notes
+    assert main(["export", str(tmp_path / "model.gir"), str(tmp_path / "again.onnx")]) == 0
+    assert capsys.readouterr().err == (f"note: {said}\n" if said else "")
+
+
+def test_a_raised_ir_version_is_noted() -> None:
+    model = graphir_onnx.from_proto(helper.make_model(helper.make_graph([], "g", [], []), ir_version=7))
+    model.graph.weight("w", np.ones(1, DTYPES["float8_e5m2"]))
+    notes: list[str] = []
+    graphir_onnx.to_proto(model, note=notes.append)
+    assert notes == ["written in IR version 9, not in the model's own, 7: what it holds is newer"]
+
+
+def test_an_opset_that_cannot_say_the_model_names_one_that_can() -> None:
+    graph = Graph()
+    x = graph.input("x", TensorType("float32", (2, 2)))
+    graph.output(lookup("", "Trilu")(add(x, x)), "y")  # pyright: ignore[reportCallIssue]
+    with pytest.raises(
+        FormatError, match="Trilu-14 cannot be said at opset 13: the operator is new in opset 14; expected opset 14 or newer"
+    ):
+        graphir_onnx.to_proto(Model(graph), opset=13)
 
 
 NEEDED: dict[str, tuple[Callable[[Graph], Any], int]] = {

@@ -24,8 +24,8 @@ from version_rows import LOWERED, OLD, Lowered, Old, refusals
 NEWEST = OPSETS[""]
 SCHEMAS: dict[str, dict[int, onnx.defs.OpSchema]] = {}
 for _schema in onnx.defs.get_all_schemas_with_history():
-    if not _schema.domain:
-        SCHEMAS.setdefault(_schema.name, {})[_schema.since_version] = _schema
+    if _schema.domain in OPSETS:
+        SCHEMAS.setdefault(".".join(filter(None, (_schema.domain, _schema.name))), {})[_schema.since_version] = _schema
 FORMAL = onnx.defs.OpSchema.FormalParameterOption
 
 # ---- the table ----------------------------------------------------------------------------------------------------------------------------

@@ -199,6 +199,7 @@ OLD: list[Old] = [
     old("TopK", 10, array(3, 5), ints(2), constant=(1,), outputs=2),
     old("DFT", 17, array(1, 8, 3, 1), tolerance=1e-4),
     old("DFT", 17, array(1, 8, 3, 1), axis=2, onesided=1, tolerance=1e-4),
+    old("DFT", 17, array(8, 3, 2), np.array(6), axis=0, inverse=1, tolerance=1e-4),
     old("ReduceLogSumExp", 18, array(2, 3, low=1, high=9, dtype="int64"), ints(1), constant=(1,), alone=False,
         expected=lambda x: np.log(np.exp(x.astype(float)).sum(1, keepdims=True)).astype(x.dtype)),
     # shapes
@@ -345,6 +346,15 @@ LOWERED: list[Lowered] = [
     new("CastLike", 9, array(2, 3), INTS),
     new("Dropout", 9, array(2, 3), np.float32(0.3), constant=(1,)),
     new("BatchNormalization", 7, array(2, 3, 4), *PARAMETERS),
+    new("LayerNormalization", 13, array(2, 3, 4), array(4), array(4), outputs=3, epsilon=0.1),
+    new("LayerNormalization", 9, array(2, 3, 4), array(3, 4), axis=1),
+    new("LayerNormalization", 16, array(2, 3, dtype="float64"), array(3, dtype="float64")),
+    new("RMSNormalization", 9, array(2, 3, 4), array(3, 4), axis=1, epsilon=0.1),
+    new("GreaterOrEqual", 11, array(2, 3), array(3)),
+    new("LessOrEqual", 11, floats(np.nan, 1, 2), floats(1, 1, 1)),
+    new("LessOrEqual", 9, array(2, 3, dtype="int64"), array(2, 3, dtype="int64")),
+    new("MaxPool", 18, array(1, 1, 4, 4), kernel_shape=[1, 2], strides=[2, 3], pads=[0, 0, 1, 1], ceil_mode=1),
+    new("MaxPool", 10, IMAGE, kernel_shape=[2, 2], strides=[3, 3], ceil_mode=1),
 ]  # fmt: skip
 
 
@@ -377,5 +387,7 @@ def refusals() -> list[tuple[Lowered, str]]:
         (new("Resize", 18, IMAGE, None, floats(1, 1, 2, 2), coordinate_transformation_mode="half_pixel_symmetric"), "half_pixel_symmetric"),
         (new("Resize", 10, IMAGE, None, floats(1, 1, 2, 2), constant=(2,)), "half_pixel"),
         (new("Unique", 10, array(4)), "new in opset 11"),
+        (new("AveragePool", 21, array(1, 1, 2, 4), kernel_shape=[1, 2], strides=[2, 3], pads=[0, 0, 1, 0], ceil_mode=1, count_include_pad=1),
+         "leaves out a window that would start in the padding"),
         (new("GridSample", 16, array(1, 1, 3), array(1, 3, 1)), "rank 4"),
     ]  # fmt: skip

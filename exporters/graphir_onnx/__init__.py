@@ -4,12 +4,13 @@ A file comes back byte for byte as it was parsed, where nothing was changed in b
 """
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto, TrainingInfoProto
 
+from graphir.dtypes import nbytes
 from graphir.model import Model
 from graphir.plugins import FormatError, write_atomically
 from graphir.tensors import SparseTensor, Tensor
@@ -17,7 +18,7 @@ from graphir.tensors import SparseTensor, Tensor
 from .attributes import children
 from .elements import quoted
 from .external import Folder, Layout, entries_of, external_tensors, fits_outside, write_where_it_was
-from .lowest import placed
+from .lowest import Note, nobody, placed
 from .read import read
 from .tensors import Absent, decode_tensor
 from .write import write
@@ -61,36 +62,54 @@ def from_proto(proto: ModelProto | bytes) -> Model:
         raise FormatError(f"the message cannot be serialized: {e}") from None
 
 
-def to_proto(model: Model, *, opset: int | None = None, ir_version: int | None = None) -> ModelProto:
+def to_proto(model: Model, *, opset: int | None = None, ir_version: int | None = None, note: Note = nobody) -> ModelProto:
     """The model as a ModelProto. Tensors that came from other files keep pointing there.
 
     opset: the version of ai.onnx to write in; by default that of the file it came from, else as low as can be; raised as far as the nodes need it.
-    ir_version: likewise. Raises FormatError for what ONNX, or that version of it, cannot say.
+    ir_version: likewise. note: is called with a sentence that names the operator where the file's own version had to be raised, as `note=print`.
+    Raises FormatError for what ONNX, or the version that was asked for, cannot say.
     """
-    return _to_proto(model, opset, ir_version, entries_of)
+    return _to_proto(model, opset, ir_version, entries_of, note)
 
 
-def dumps(model: Model, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None) -> bytes:
-    """The bytes of an .onnx file, with all data in it that is at hand. opset, ir_version: see `to_proto`."""
+def dumps(
+    model: Model, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None, without: Collection[str] = (),
+    note: Note = nobody,
+) -> bytes:  # fmt: skip
+    """The bytes of an .onnx file, with all data in it that is at hand. opset, ir_version, note: see `to_proto`.
+
+    without: names of weights of the main graph whose data is left out, as if it lay in another file: for those who hand it over by themselves.
+    """
     if external_data:
         raise FormatError("bytes alone hold no second file; save to a path for external_data=True")
-    return _serialized(_to_proto(model, opset, ir_version, _embed if external_data is None else _embed_all))
+    elsewhere = {id(t): t for name in without if isinstance(t := model.graph.weights[name].tensor, Tensor)}
+    embed = _embed if external_data is None else _embed_all
+
+    def place(tensor: Tensor) -> Mapping[str, str] | None:
+        if id(tensor) not in elsewhere:
+            return embed(tensor)
+        return {"location": "elsewhere", "offset": "0", "length": str(nbytes(tensor.dtype, tensor.elements))}
+
+    return _serialized(_to_proto(model, opset, ir_version, place, note))
 
 
-def save(model: Model, path: Path, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None) -> None:
-    """Write an .onnx file, whole or not at all. opset, ir_version: see `to_proto`.
+def save(
+    model: Model, path: Path, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None,
+    note: Note = nobody,
+) -> None:  # fmt: skip
+    """Write an .onnx file, whole or not at all. opset, ir_version, note: see `to_proto`.
 
     external_data: True puts the data of big tensors into NAME.onnx.data beside it; False puts all data into the file;
     None leaves each where it was, in files of the same names as before, unless the file would grow too big for protobuf.
     """
     path = Path(path)
     try:
-        _save(model, path, opset, ir_version, external_data)
+        _save(model, path, lambda place: _to_proto(model, opset, ir_version, place, note), external_data)
     except FormatError as e:
         raise FormatError(f"{path}: {e}") from None
 
 
-def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, external_data: bool | None) -> None:
+def _save(model: Model, path: Path, proto: Callable[[Any], ModelProto], external_data: bool | None) -> None:
     tensors = dict(named_tensors(model))
     outside = {name: t for name, t in tensors.items() if _in_file(name, t)}
     inside = sum(t.nbytes for name, t in tensors.items() if external_data is False or name not in outside)
@@ -101,16 +120,16 @@ def _save(model: Model, path: Path, opset: int | None, ir_version: int | None, e
         decode_tensor(t, folder.find)  # it stays in its file, which must be there
     if external_data or inside > ROOM:
         layout = Layout(path.name + ".data", (t for t in tensors.values() if fits_outside(t)))
-        data = _serialized(_to_proto(model, opset, ir_version, layout.entries))
+        data = _serialized(proto(layout.entries))
         write_atomically(path, lambda file: (file.write(data), layout.write(folder)))
         return
-    data = _serialized(_to_proto(model, opset, ir_version, _embed_all if external_data is False else entries_of))
+    data = _serialized(proto(_embed_all if external_data is False else entries_of))
     write_atomically(path, lambda file: (file.write(data), write_where_it_was(outside.items(), folder, path.name)))
 
 
-def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any) -> ModelProto:
+def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any, note: Note) -> ModelProto:
     try:
-        model, opsets, ir_version = placed(model, opset, ir_version)
+        model, opsets, ir_version = placed(model, opset, ir_version, note)
         return write(model, opsets, ir_version, place)
     except RecursionError:
         raise FormatError("its graphs are nested too deep for an ONNX file") from None

@@ -139,7 +139,7 @@ def kind_of(x: Any, declared: str = "") -> int:
     if isinstance(x, Ref):
         return AttributeProto.AttributeType.Value(x.kind.upper())
     if isinstance(x, tuple):
-        kinds = {kind_of(y) for y in x}
+        kinds = {kind_of(y) for y in {y.__class__: y for y in x}.values()}  # one of each class: trees have long lists
         if kinds == {INT, FLOAT}:
             kinds = {FLOAT}
         if len(kinds) > 1:

@@ -11,7 +11,7 @@ from onnx.backend.base import BackendRep
 
 import graphir
 from graphir import Weight
-from graphir.plugins import Program
+from graphir.plugins import Program, Runtime
 
 from . import from_proto
 
@@ -38,7 +38,9 @@ class Prepared(BackendRep):
 
 
 class Backend(_Backend):
-    """Runs models on NumPy."""
+    """Runs models on NumPy. A subclass runs them on another runtime: its name, or itself."""
+
+    runtime: str | Runtime = "numpy"
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
@@ -51,7 +53,7 @@ class Backend(_Backend):
         if not cls.supports_device(device):
             raise ValueError(f"there is no device {device!r} here; expected CPU")
         read = from_proto(model)
-        return Prepared(read, graphir.compile(read, runtime="numpy", **kwargs))
+        return Prepared(read, graphir.compile(read, runtime=cls.runtime, **kwargs))
 
     @classmethod
     def run_model(cls, model: ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:

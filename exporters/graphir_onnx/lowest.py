@@ -1,6 +1,6 @@
 """In which versions a model can be written: the opset that its nodes need with their element types, and the IR version that its content needs."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -20,7 +20,7 @@ from graphir.types import MapType, OpaqueType, OptionalType, SequenceType, Spars
 from .attributes import children
 from .elements import ENUMS, quoted
 
-OLDEST = 13  # models built here are written no older: what is older few readers still test
+OLDEST = {"": 13, "ai.onnx.ml": 3}  # models built here are written no older: what is older few readers still test
 NEWEST_IR = int(onnx.IR_VERSION)
 _IR_OF_DTYPE = {
     "bfloat16": 4,
@@ -29,40 +29,86 @@ _IR_OF_DTYPE = {
     **dict.fromkeys(("float6_e2m3fn", "float6_e3m2fn"), 14),
 }  # fmt: skip
 _IR = {DTYPES[name]: version for name, version in _IR_OF_DTYPE.items()}
+Note = Callable[[str], object]  # is told what a file says otherwise than was asked
 
 
-def placed(model: Model, opset: int | None, ir_version: int | None) -> tuple[Model, dict[str, int], int | None]:
+def nobody(text: str) -> None:
+    """The note that goes nowhere."""
+
+
+def placed(model: Model, opset: int | None, ir_version: int | None, note: Note = nobody) -> tuple[Model, dict[str, int], int | None]:
     """The model, or a copy of it, with its nodes in the form in which they are written; the opsets to import; the IR version, None for the file's own.
 
+    note: is told of versions that had to be raised above the model's own, and what for.
     Raises FormatError where the versions that are asked for cannot say the model.
     """
-    if opset is not None:
-        model = _at(model, opset)
-    elif not any(g.root.needs_upgrade for g in model.graphs()):
-        wanted = model.target_opsets.get("", OLDEST if model.carried is None else OPSETS[""])
-        if wanted < OPSETS[""]:
-            model = _at(model, max([wanted, *(lowest(node) for node in _nodes(model))]))
-    return model, imports(model.opsets, model.graph, (model.carried or {}).get("unimported", ())), _ir_version(model, ir_version)
+    if opset is not None and not 1 <= opset <= OPSETS[""]:
+        raise FormatError(f"there is no opset {opset} of ai.onnx; expected 1 to {OPSETS['']}")
+    if not any(g.root.needs_upgrade for g in model.graphs()):
+        asked = {} if opset is None else {"": opset}
+        model = _at(model, asked | {domain: _wanted(model, domain, note) for domain in OPSETS if domain not in asked})
+    elif opset is not None:
+        model = _at(model, {**{domain: model.opsets[domain] for domain in OPSETS if domain in model.opsets}, "": opset})
+    return model, imports(model.opsets, model.graph, (model.carried or {}).get("unimported", ())), _ir_version(model, ir_version, note)
 
 
-def _at(model: Model, opset: int) -> Model:
-    """The model with its nodes in the form of this opset: itself where they stand in it."""
-    newest = OPSETS[""]
-    stands_in = {model.opsets.get("", newest), *(f.opsets.get("", newest) for f in model.functions.values())}
-    if stands_in == {opset}:
+def _wanted(model: Model, domain: str, note: Note) -> int:
+    """The opset of a domain in which to write a model that stands in the declared form: its own, raised as far as its nodes need."""
+    wanted = model.target_opsets.get(domain, OLDEST[domain] if model.carried is None else OPSETS[domain])
+    needed, node = _needed(model, domain) if wanted < OPSETS[domain] else (0, None)
+    if node is None or needed <= wanted:
+        return wanted
+    if domain in model.target_opsets:
+        note(
+            f"written in opset {needed} of {domain or 'ai.onnx'}, not in the model's own, {wanted}: {node.op} of node {quoted(node.label)} needs it"
+        )
+    return needed
+
+
+def _needed(model: Model, domain: str) -> tuple[int, Node | None]:
+    """The oldest opset of a domain that says all nodes of a model in the declared form, and a node that needs it."""
+    return max(((lowest(node), node) for node in _nodes(model) if node.op.domain == domain), key=lambda found: found[0], default=(0, None))
+
+
+def _at(model: Model, opsets: Mapping[str, int]) -> Model:
+    """The model with its nodes in the form of these opsets: itself where they stand in them."""
+    tables = (model.opsets, *(f.opsets for f in model.functions.values()))
+    used = {"", *(node.op.domain for node in _nodes(model))}
+    opsets = {domain: opset for domain, opset in opsets.items() if domain in used}
+    if all(table.get(domain, OPSETS[domain]) == opset for table in tables for domain, opset in opsets.items()):
         return model
-    if not 1 <= opset <= newest:
-        raise FormatError(f"there is no opset {opset} of ai.onnx; expected 1 to {newest}")
+    try:
+        return _lowered(model, opsets)
+    except FormatError as e:
+        raise FormatError(f"{e}{_remedy(model, opsets)}") from None
+
+
+def _lowered(model: Model, opsets: Mapping[str, int]) -> Model:
+    """A copy of the model with its nodes in the form of these opsets."""
     model = model.copy()
     try:
-        lower_opset(model, {"": opset})
+        lower_opset(model, opsets)
     except (LowerError, UpgradeError) as e:
         raise FormatError(str(e)) from None
     for node in _nodes(model):
-        wrong = _wrong_type(node, opset, _read(node)) if not node.op.domain else None
+        opset = opsets.get(node.op.domain)
+        wrong = _wrong_type(node, opset, _read(node)) if opset is not None else None
         if wrong:
-            raise FormatError(f"node {quoted(node.label)}: {node.op} takes no {wrong} in opset {opset}; write a newer one")
+            raise FormatError(f"node {quoted(node.label)}: {node.op} takes no {wrong} in opset {opset}")
     return model
+
+
+def _remedy(model: Model, opsets: Mapping[str, int]) -> str:
+    """The oldest opset of ai.onnx that says a model which these cannot, for messages."""
+    too_old, enough = opsets[""], OPSETS[""] + 1
+    while enough - too_old > 1:  # what one opset says, newer ones say too
+        between = (too_old + enough) // 2
+        try:
+            _lowered(model, {**opsets, "": between})
+            enough = between
+        except FormatError:
+            too_old = between
+    return f"; expected opset {enough} or newer" if enough <= OPSETS[""] else ""
 
 
 def imports(opsets: Mapping[str, int], graph: Graph, without: Collection[str] = ()) -> dict[str, int]:
@@ -99,7 +145,7 @@ def _read(node: Node) -> list[Value | None]:
 
 def _wrong_type(node: Node, opset: int, outputs: Sequence[Value | None]) -> str | None:
     """A type among a node's inputs and these of its outputs that the operator does not allow in this opset."""
-    allowed = _allowed(node.op.name, opset)
+    allowed = _allowed(node.op.name, opset, node.op.domain)
     if allowed is None:
         return None
     for values, formal in zip((node.inputs, outputs), allowed):
@@ -111,10 +157,10 @@ def _wrong_type(node: Node, opset: int, outputs: Sequence[Value | None]) -> str 
 
 
 @cache
-def _allowed(name: str, opset: int) -> tuple[list[frozenset[str]], list[frozenset[str]]] | None:
+def _allowed(name: str, opset: int, domain: str) -> tuple[list[frozenset[str]], list[frozenset[str]]] | None:
     """The types that each input and output of an operator may have in an opset."""
     try:
-        schema = onnx.defs.get_schema(name, opset)
+        schema = onnx.defs.get_schema(name, opset, domain)
     except onnx.defs.SchemaError:
         return None
     return [frozenset(x.types) for x in schema.inputs], [frozenset(x.types) for x in schema.outputs]
@@ -136,7 +182,7 @@ _TEXTS: dict[np.dtype, str] = {dtype: TensorProto.DataType.Name(n).lower() for d
 # ---- the IR version -----------------------------------------------------------------------------------------------------------------
 
 
-def _ir_version(model: Model, asked: int | None) -> int | None:
+def _ir_version(model: Model, asked: int | None, note: Note) -> int | None:
     carried = model.carried or {}
     needed = needed_ir(model)
     if asked is not None:
@@ -148,7 +194,11 @@ def _ir_version(model: Model, asked: int | None) -> int | None:
     if model.carried is None:
         return needed
     # A file may say less than it needs; it is changed only where a change asks for more.
-    return needed if needed > max(carried.get("ir_version", 0), carried.get("needed_ir", 0)) else None
+    had = carried.get("ir_version", 0)
+    if needed <= max(had, carried.get("needed_ir", 0)):
+        return None
+    note(f"written in IR version {needed}, not in the model's own, {had}: what it holds is newer")
+    return needed
 
 
 def needed_ir(model: Model) -> int:

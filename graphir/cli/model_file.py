@@ -1,12 +1,14 @@
 """The arguments MODEL and DESTINATION of the verbs."""
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .terminal import progress, say_all
+from .terminal import progress, say, say_all
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -33,8 +35,13 @@ def read(model_file: str, verify: bool = False) -> "Model":
 
 
 def kind_of(destination: str, format_: str | None) -> str:
-    """The format in which a pipe or a terminal gets a model. A usage error where it would garble the terminal."""
-    terminal = destination == PIPE and sys.stdout.isatty()
+    """The format in which a pipe or a terminal gets a model. Asked before there is one, for it complains of a destination that cannot be written."""
+    if destination != PIPE:
+        from ..plugins import format_of
+
+        expect_file(destination)
+        return format_ or format_of(Path(destination))
+    terminal = sys.stdout.isatty()
     kind = format_ or ("txt" if terminal else "onnx")
     if terminal and kind in _BINARY:
         raise click.UsageError(f"{kind} is binary and would garble the terminal; give a file, a pipe, or --format txt")
@@ -46,14 +53,29 @@ def write(model: "Model", destination: str, format_: str | None, options: dict[s
     import graphir
 
     options = {name: x for name, x in options.items() if x is not None}
-    kind = kind_of(destination, format_)
+    kind, notes, data = kind_of(destination, format_), [], None
     with progress(f"writing {destination}"):
-        if destination != PIPE:
-            graphir.save(model, Path(destination), format=format_, **options)
-            return
-        data = graphir.dumps(model, kind, **options)
+        if destination == PIPE:
+            data = graphir.dumps(model, kind, note=notes.append, **options)
+        else:
+            graphir.save(model, Path(destination), format=format_, note=notes.append, **options)
+    for note in notes:
+        say(f"note: {note}", error=True)
+    if data is None:
+        return
     if sys.stdout.isatty():
         say_all(data.decode())
     else:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+
+
+def expect_file(path: str, suffix: str = "") -> None:
+    """Complain of a destination before the work is done: of a folder that is not there, of a folder in its place, of another suffix than this one."""
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; expected a file", str(path))
+    if suffix and target.suffix.lower() != suffix and (target.is_file() or not target.exists()):  # devices and pipes have none
+        raise click.UsageError(f"{path} would be a {suffix} file; expected a name that ends in {suffix}")

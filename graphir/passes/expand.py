@@ -2,35 +2,66 @@
 
 from collections.abc import Callable
 
-from ..ir import Graph, Node, Ref, Value
+from ..ir import Graph, Node, Ref, UnknownRank, Value
 from ..model import Function, Model, copy_node
 from ..nodes import Attribute
-from ..ops import OPS, Op, decompose, lookup
+from ..ops import OPS, Op, RuleError, decompose, lookup
+from ..ops.training import follow_names
+from .misfit import STUMBLES, misfit, stumbled
 
 LIMIT = 50_000  # nodes of one graph, while calls are inlined: functions that call each other twice unfold without bounds
 
 
 def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
     """Inline every function call, and decompose every op that has no kernel, to any depth. Raises TypeError for an op with neither."""
+    from .gradient_nodes import replace_gradient_nodes  # which inlines calls
+
+    replace_gradient_nodes(model)
 
     def replace(node: Node) -> tuple[Value | None, ...] | None:
         if isinstance(node.op, Op):
-            return None if has_kernel(node.op) else decompose(node)
+            return None if has_kernel(node.op) else _decomposed(node)
         return inline(node, model)
 
-    _expand(model.graph, replace)
+    replace_nodes(model.graph, replace)
+
+
+def _decomposed(node: Node) -> tuple[Value | None, ...]:
+    """What the decomposition of a node builds. Raises TypeError that names the node where its inputs or attributes do not suit it."""
+    if why := misfit(node):
+        raise TypeError(f"node {node.label!r}: {why}")
+    try:
+        return decompose(node)
+    except UnknownRank as e:
+        raise TypeError(
+            f"node {node.label!r}: {node.op} is run as other operators, for which {e}; declare the shapes of the model's inputs"
+        ) from e
+    except STUMBLES as e:
+        _ask_rule(node)
+        raise TypeError(f"node {node.label!r}: {e if isinstance(e, RuleError) else stumbled(node, e)}") from e
+
+
+def _ask_rule(node: Node) -> None:
+    """Raises TypeError with what the type rule has against a node, if it has: that says best why it has no decomposition."""
+    assert isinstance(node.op, Op)
+    try:
+        node.op.infer(node.inputs, node.attributes, len(node.outputs))
+    except RuleError as e:
+        raise TypeError(f"node {node.label!r}: {e}") from None
+    except Exception:
+        return  # the rule stumbles over what the decomposition stumbled over
 
 
 def inline_calls(model: Model) -> None:
     """Inline every call of a function of the model, which has none afterwards, nor their domains. Foreign nodes stay as they are."""
-    _expand(model.graph, lambda node: inline(node, model) if node.op.key in model.functions else None)
+    replace_nodes(model.graph, lambda node: inline(node, model) if node.op.key in model.functions else None)
     used = {node.op.domain for graph in model.graph.walk() for node in graph.nodes}
     for domain in {domain for domain, _, _ in model.functions if domain} - used:
         model.opsets.pop(domain, None)
     model.functions = {}
 
 
-def _expand(graph: Graph, replace: Callable[[Node], tuple[Value | None, ...] | None]) -> None:
+def replace_nodes(graph: Graph, replace: Callable[[Node], tuple[Value | None, ...] | None]) -> None:
     """Put what `replace` builds in place of each node, bodies included, until it builds nothing."""
     again = True
     while again:
@@ -39,7 +70,7 @@ def _expand(graph: Graph, replace: Callable[[Node], tuple[Value | None, ...] | N
             outputs = replace(node)
             if outputs is None:
                 for body in node.bodies.values() if node.attributes else ():
-                    _expand(body, replace)
+                    replace_nodes(body, replace)
                 continue
             if len(graph.nodes) > LIMIT:
                 raise TypeError(
@@ -92,12 +123,17 @@ def _copy_body(function: Function, call: Node, graph: Graph, values: dict[Value,
     given: dict[str, Attribute] = {k: x for k, x in {**function.attributes, **call.attributes}.items() if x is not None}
     for weight in function.graph.weights.values():
         values[weight] = graph.root.weight(graph.fresh(weight.name), weight.tensor, weight.kind)
+    made = []
     for old in function.graph.nodes:
         new = copy_node(old, graph, values, prefix=f"{call.label}/")
         new.op = lookup(*old.op.key)
         fill(new, given)
         if missing:
             new.set_inputs([None if v in missing else v for v in new.inputs])
+        made.append(new)
+    names = {old.name: new.name for old, new in values.items()}
+    for new in made:
+        follow_names(new, names)
     return tuple(None if v in missing else values[v] for v in function.graph.outputs)
 
 

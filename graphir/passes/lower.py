@@ -23,22 +23,21 @@ def lower_opset(model: Model, opsets: Mapping[str, int]) -> Model:
     """
     for domain, opset in opsets.items():
         if domain in OPSETS and not 1 <= opset <= OPSETS[domain]:
-            raise ValueError(f"opset {opset} does not exist; expected 1 to {OPSETS[domain]}")
+            raise ValueError(f"{f'{domain} ' if domain else ''}opset {opset} does not exist; expected 1 to {OPSETS[domain]}")
         if domain not in OPSETS and model.opsets.get(domain, opset) != opset:
             raise ValueError(
-                f"nodes of {domain} stand in opset {model.opsets[domain]}; only those of the default domain can be written at another"
+                f"nodes of {domain} stand in opset {model.opsets[domain]}; only those of ai.onnx and ai.onnx.ml can be written at another"
             )
     if any(g.root.needs_upgrade for g in model.graphs()):
         upgrade(model)
-    if "" not in opsets:
-        return model
-    opset = opsets[""]
-    for graph, stands_in in ((model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())):
-        _lower_graph(graph, opset)
+    wanted = {domain: opset for domain, opset in opsets.items() if domain in OPSETS}
+    for graph, stands_in in ((model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())) if wanted else ():
+        _lower_graph(graph, {**OPSETS, **wanted})
         if graph is not model.graph:
             weights_to_nodes(graph)
-        stands_in[""] = opset
-        graph.root.needs_upgrade = opset < OPSETS[""]
+        used = {"", *stands_in, *(node.op.domain for g in graph.walk() for node in g.nodes)}
+        stands_in.update({domain: opset for domain, opset in wanted.items() if domain in used})
+        graph.root.needs_upgrade = any(opset < OPSETS[domain] for domain, opset in wanted.items())
     return model
 
 
@@ -49,7 +48,7 @@ def forms(node: Node, down_to: int = 1) -> Iterator[tuple[int, Node]]:
     apart, in a graph of its own, until the next is asked for; which element types its version allows is for the caller to check.
     The last is the newest that is not above `down_to`, or the oldest that says the node.
     """
-    form, at = node, OPSETS[""]
+    form, at = node, OPSETS.get(node.op.domain, 1)
     while True:
         step = next((s for s in reversed(steps(form.op)) if s.version <= at), None)
         if step is None:
@@ -72,7 +71,7 @@ def oldest_form(node: Node) -> int | None:
     return min((version for version, _ in forms(node)), default=None)
 
 
-def _lower_graph(graph: Graph, opset: int) -> None:
+def _lower_graph(graph: Graph, opsets: Mapping[str, int]) -> None:
     done: set[Node] = set()
     again = True
     with graph:
@@ -83,8 +82,8 @@ def _lower_graph(graph: Graph, opset: int) -> None:
                     continue
                 again = True
                 for body in node.bodies.values() if node.attributes else ():
-                    _lower_graph(body, opset)
-                made = _lower(node, opset)
+                    _lower_graph(body, opsets)
+                made = _lower(node, opsets[node.op.domain]) if node.op.domain in opsets else None
                 if made is None:
                     done.add(node)
                 else:
@@ -93,7 +92,7 @@ def _lower_graph(graph: Graph, opset: int) -> None:
 
 def _lower(node: Node, opset: int) -> Sequence[Value | None] | None:
     """Lower a node step by step: in place, or until a step builds others, which stand in the declared form."""
-    op, at = node.op, OPSETS[""]
+    op, at = node.op, OPSETS[node.op.domain]
     row = steps(op)
     try:
         if row and row[0].version > opset and row[0].down is None and isinstance(op, Op) and op.decomposition is not None:
@@ -106,7 +105,7 @@ def _lower(node: Node, opset: int) -> Sequence[Value | None] | None:
                 return made
             at, row = step.version - 1, steps(node.op)
     except (CannotSay, *MALFORMED) as e:
-        raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[''])} cannot be said at opset {opset}: {e}") from e
+        raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[op.domain])} cannot be said at opset {opset}: {e}") from e
     return None
 
 

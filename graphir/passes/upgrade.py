@@ -1,6 +1,6 @@
 """Raise the nodes of a model to the opset in which operators are declared, and type nodes that are not raised yet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..dims import Expr
 from ..ir import Graph, Node, Value, Weight
@@ -28,12 +28,11 @@ def upgrade(model: Model) -> Model:
     for graph, opsets in ((model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())):
         graph.root.needs_upgrade = False
         try:
-            again |= "" in opsets and _raise_graph(graph, opsets[""])
+            again |= _raise_graph(graph, opsets)
         except UpgradeError:
             graph.root.needs_upgrade = True
             raise
-        if "" in opsets:
-            opsets[""] = max(opsets[""], OPSETS[""])
+        opsets.update({domain: max(opsets[domain], newest) for domain, newest in OPSETS.items() if domain in opsets})
         if graph is not model.graph:
             weights_to_nodes(graph)
     model.target_opsets = model.target_opsets or had
@@ -44,15 +43,16 @@ def upgrade(model: Model) -> Model:
     return model
 
 
-def _raise_graph(graph: Graph, opset: int) -> bool:
+def _raise_graph(graph: Graph, opsets: Mapping[str, int]) -> bool:
     """Raise the nodes of a graph and of its bodies. Returns whether a node with a body was replaced, whose values have no types yet."""
     replaced = False
     with graph:
         for node in graph.edit():
             bodies = node.bodies.values() if node.attributes else ()
             for body in bodies:
-                replaced |= _raise_graph(body, opset)
-            if not is_current(node.op, opset):
+                replaced |= _raise_graph(body, opsets)
+            opset = opsets.get(node.op.domain)
+            if opset is not None and not is_current(node.op, opset):
                 made = _raise(node, opset)
                 if made is not None:
                     replaced |= bool(bodies)
@@ -133,10 +133,12 @@ def _sharper(old: Type | None, new: Type | None) -> Type | None:
     return TensorType(old.dtype, shape, old.known or new.known)
 
 
-def types_of_old_form(node: Node, inputs: Sequence[Value | None], opset: int) -> list[Type | None]:
+def types_of_old_form(
+    node: Node, inputs: Sequence[Value | None], opset: int, opsets: Mapping[str, int] | None = None
+) -> list[Type | None]:  # fmt: skip
     """The types of the outputs of a node that stands in the form of `opset`, on inputs of the given types. The graph is not changed.
 
-    None where they cannot be told. Raises RuleError.
+    opsets: of all domains, for the nodes of bodies. None where the types cannot be told. Raises RuleError.
     """
     copy = apart(node, inputs)
     graph = copy.graph
@@ -146,7 +148,7 @@ def types_of_old_form(node: Node, inputs: Sequence[Value | None], opset: int) ->
     graph.outputs = [v for v in copy.outputs if v is not None]
     try:
         for body in bodies.values():
-            _raise_graph(body, opset)
+            _raise_graph(body, opsets or {node.op.domain: opset})
         made = _raise(copy, opset)
         if made is None:
             op, known = copy.op, all(v is None or v.type is not None for v in copy.inputs)

@@ -1,7 +1,7 @@
 """Operator versions: what each step changed, and how nodes are raised and lowered over it.
 
 A node read from a file stands in the form of its opset: that of the newest step of its operator not above it. `steps(op)` are an operator's steps,
-oldest first; the first is the version in which it appeared. Only the default domain has steps.
+oldest first; the first is the version in which it appeared. The default domain and ai.onnx.ml have steps.
 
 Who reads a file asks `is_current(op, opset)`: whether nodes of that opset are already said as the declared operator says them; if so, its type rule
 can be asked. If not, `graphir.passes.upgrade.types_of_old_form` types one node, and `graphir.passes.upgrade.upgrade` raises a model.
@@ -12,7 +12,25 @@ which element types a version allows is for the caller to check. `graphir.passes
 from functools import cache
 
 from ...nodes import Node, Operator, Value
-from . import control, elementwise, math, nn, resize, shape  # noqa: F401  # each declares the functions behind its steps
+from . import (  # noqa: F401  # each declares the functions behind the steps of its family
+    activation,
+    arrange,
+    control,
+    create,
+    elementwise,
+    index,
+    math,
+    ml,
+    nn,
+    normalization,
+    quantize,
+    recurrent,
+    reduce,
+    resize,
+    sample,
+    shape,
+    signal,
+)
 from .lowering import lower_over
 from .rewriting import DOWN, MALFORMED, UP, CannotSay
 from .table import BARE, KINDS, Step
@@ -30,8 +48,8 @@ STEPS: dict[str, tuple[Step, ...]] = {name: tuple(_with_functions(name, s) for s
 
 
 def steps(op: Operator) -> tuple[Step, ...]:
-    """The steps of an operator, oldest first; none where it is not one of the standard's default domain."""
-    return STEPS.get(op.name, ()) if not op.domain and not op.overload else ()
+    """The steps of an operator, oldest first; none where it is not one of the standard's default domain or of ai.onnx.ml."""
+    return STEPS.get(str(op), ()) if not op.overload else ()
 
 
 def version_at(op: Operator, opset: int) -> int | None:
@@ -41,7 +59,7 @@ def version_at(op: Operator, opset: int) -> int | None:
 
 def is_current(op: Operator, opset: int) -> bool:
     """Whether nodes of that opset are said as the declared operator says them: no step above it changes what a node says."""
-    return _is_current(op.name, opset) if not op.domain and not op.overload else True
+    return _is_current(str(op) if op.domain else op.name, opset) if not op.overload else True
 
 
 @cache

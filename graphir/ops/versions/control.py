@@ -47,6 +47,6 @@ def _without_batch(v: Value) -> TensorType | None:
 
 @down(11, "Loop")
 def carries_something(node: Node) -> None:
-    """Before 11 a Loop carries at least one value."""
+    """It carries at least one value."""
     if len(node.inputs) < 3:
         raise CannotSay("it carries no value, which is new")

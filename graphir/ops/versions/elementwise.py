@@ -1,6 +1,4 @@
-"""Version steps of elementwise operators, and of Cast, Dropout and Clip."""
-
-import numpy as np
+"""Version steps of elementwise operators, and of Clip, Cast, Erf and Mod."""
 
 from ...dims import Dim
 from ...dtypes import DTYPES, FLOATS, INTEGERS, NAMES
@@ -9,7 +7,6 @@ from .rewriting import (
     CannotSay,
     cast_like,
     constant,
-    contents,
     dims_of,
     down,
     dtype_of,
@@ -17,11 +14,9 @@ from .rewriting import (
     input_of,
     ints,
     make,
-    output_of,
     rank_of,
     replace_operator,
     required,
-    scalar,
     scalar_like,
     set_inputs,
     take,
@@ -50,7 +45,7 @@ def numpy_broadcasting(node: Node) -> None:
 
 @down(7, *ARITHMETIC, *LOGIC)
 def limited_broadcasting(node: Node) -> None:
-    """The second input must be one number, or its shape must stand within the first's."""
+    """The second input is one number, or its shape stands within the first's."""
     a, b = node.inputs
     x, y = dims_of(a), dims_of(b)
     if x is None or y is None:
@@ -70,6 +65,13 @@ def limited_broadcasting(node: Node) -> None:
         node.attributes["axis"] = axis
 
 
+@down(12, "GreaterOrEqual", "LessOrEqual")
+def or_equal(node: Node) -> tuple[Value, ...]:
+    """The operators are new in 12: one of two holds."""
+    a, b = node.inputs
+    return (make("Or", make(node.op.name.removesuffix("OrEqual"), a, b), make("Equal", a, b)),)
+
+
 def _place(x: tuple[Dim, ...], y: tuple[Dim, ...]) -> tuple[int, list[int]] | None:
     """Where the dims of y, less its outer ones, stand within x, and the axes of those ones. None where they do not, or might not."""
     if len(y) > len(x):
@@ -85,37 +87,10 @@ def _place(x: tuple[Dim, ...], y: tuple[Dim, ...]) -> tuple[int, list[int]] | No
 
 @down(8, "Max", "Min", "Mean", "Sum")
 def one_shape(node: Node) -> None:
-    """Before 8 all inputs had one shape."""
+    """All inputs have one shape."""
     shapes = [dims_of(v) for v in node.inputs]
     if len(shapes) > 1 and (shapes[0] is None or any(s != shapes[0] for s in shapes)):
         raise CannotSay("its inputs may differ in shape, and the older form does not broadcast")
-
-
-@up(7, "PRelu")
-def slope_to_channels(node: Node) -> None:
-    """A vector of slopes went along axis 1: trailing dims of 1 say the same."""
-    x, slope = node.inputs
-    rank = rank_of(slope, "the slope")
-    if rank == 1 and dims_of(slope) != (1,) and rank_of(x, "the input") > 2:
-        assert slope is not None
-        set_inputs(node, x, make("Unsqueeze", slope, ints(slope.graph, range(1, rank_of(x, "the input") - 1))))
-
-
-@down(7, "PRelu")
-def slope_of_channels(node: Node) -> None:
-    """The slope must be one number, or one a channel."""
-    x, slope = node.inputs
-    rank, dims = rank_of(x, "the input"), dims_of(slope)
-    if dims is None:
-        raise CannotSay("the shape of the slope is unknown")
-    if all(d == 1 for d in dims):
-        return
-    assert slope is not None and x is not None
-    wide = (1,) * (rank - len(dims)) + dims
-    if rank < 2 or any(d != 1 for i, d in enumerate(wide) if i != 1):
-        raise CannotSay(f"its slope is {list(dims)}; the older form takes one number, or one a channel")
-    if len(dims) > 1:
-        set_inputs(node, x, make("Reshape", slope, ints(slope.graph, [-1])))
 
 
 # ---- Clip, Cast, Erf, Mod ---------------------------------------------------------------------------------------------------------------
@@ -187,66 +162,7 @@ def erf(node: Node) -> None:
 
 @down(28, "Mod")
 def one_mod_for_each_kind(node: Node) -> None:
-    """Before 28, fmod=0 was for integers."""
+    """fmod=0 is for whole numbers alone."""
     dtype = dtype_of(node.inputs[0])
     if not given(node, "fmod", 0) and (dtype is None or dtype in FLOATS):
         raise CannotSay("a remainder of floats that takes the divisor's sign (fmod=0) is new")
-
-
-# ---- Dropout: is_test until 7, a mask of the input's type until 10, ratio as an attribute until 12 ----------------------------------------
-
-
-@up(7, "Dropout")
-def mode_from_is_test(node: Node) -> tuple[Value, ...] | None:
-    """Without is_test a Dropout of the first versions drops; newer ones do so where they are told to."""
-    if take(node, "is_test", 0):
-        return None
-    return _dropout(node, training=True)
-
-
-@up(10, "Dropout")
-def mask_of_bools(node: Node) -> tuple[Value, ...] | None:
-    """The mask had the input's type."""
-    return _dropout(node) if output_of(node, 1) is not None else None
-
-
-def _dropout(node: Node, training: bool = False) -> tuple[Value, ...]:
-    x = node.inputs[0]
-    assert x is not None
-    ratio = scalar(x.graph, float(take(node, "ratio", 0.5)))
-    y, mask = make("Dropout", x, ratio, scalar(x.graph, True) if training else None, outputs=2)
-    return (y, cast_like(mask, x)) if output_of(node, 1) is not None else (y,)
-
-
-@up(12, "Dropout")
-def ratio_as_input(node: Node) -> None:
-    """The attribute ratio became an input."""
-    x, ratio = node.inputs[0], take(node, "ratio")
-    assert x is not None
-    set_inputs(node, x, None if ratio is None else scalar(x.graph, float(ratio)))
-
-
-@down(12, "Dropout")
-def ratio_as_attribute(node: Node) -> None:
-    """It must not be told to drop. The ratio then means nothing, and is kept where it is constant."""
-    if output_of(node, 1) is not None:
-        raise CannotSay("its mask is read, and what it holds where nothing is dropped is told only since opset 12")
-    training = input_of(node, 2)
-    if training is not None and (contents(training) is None or bool(contents(training))):
-        raise CannotSay("it drops when it is told so (training_mode), which is new")
-    ratio = contents(input_of(node, 1))
-    if ratio is not None:
-        node.attributes["ratio"] = float(np.asarray(ratio, np.float32))
-    node.attributes.pop("seed", None)
-    set_inputs(node, node.inputs[0])
-
-
-@down(10, "Dropout")
-def no_mask(node: Node) -> None:
-    """Without its mask a Dropout is the same."""
-
-
-@down(7, "Dropout")
-def is_test(node: Node) -> None:
-    """Since 7 a Dropout does not drop."""
-    node.attributes["is_test"] = 1

@@ -65,7 +65,9 @@ def scales_as_attribute(node: Node) -> None:
 
 @up(10, "Upsample")
 def resize(node: Node) -> None:
-    """It goes on as Resize. That no scale is below 1 says how Resize rounds, whose next step would have to find out."""
+    """It goes on as Resize.
+
+    That no scale is below 1 says how Resize rounds, whose next step would have to find out."""
     replace_operator(node, "Resize")
     node.attributes["nearest_mode"] = "floor"
 
@@ -106,7 +108,7 @@ def coordinates(node: Node) -> tuple[Value, ...] | None:
 
 @down(11, "Resize")
 def fixed_coordinates(node: Node) -> None:
-    """The inverse of `coordinates`."""
+    """Asymmetric coordinates, constant scales, the modes nearest and linear; what is nearest is below where it grows, above where it shrinks."""
     sizes, scales = constant(node, 3, "sizes"), constant(node, 2, "scales")
     if scales is None or not scales.size or (sizes is not None and sizes.size):
         raise CannotSay("it is told the sizes of its result, which is new")
@@ -142,7 +144,7 @@ def give_what_is_empty(node: Node) -> None:
 
 @down(18, "Resize")
 def scales_of_every_axis(node: Node) -> None:
-    """Where axes are told, the scales of the others are 1, and their sizes stay."""
+    """Where axes are told, the scales must be constant, or all sizes known; not with a region of interest."""
     axes = take(node, "axes")
     if axes is None:
         return
@@ -167,7 +169,7 @@ def scales_of_every_axis(node: Node) -> None:
 
 @down(19, "Resize")
 def no_symmetric_coordinates(node: Node) -> None:
-    """The coordinates half_pixel_symmetric are new."""
+    """Without the coordinates half_pixel_symmetric."""
     if given(node, "coordinate_transformation_mode", "half_pixel") == "half_pixel_symmetric":
         raise CannotSay("the coordinate_transformation_mode half_pixel_symmetric is new")
 

@@ -195,6 +195,13 @@ def operand(node: Node, name: str) -> Value | None:
     return None if x is None else ints(node.graph, x)  # pyright: ignore[reportArgumentType]
 
 
+def to_attribute(node: Node, index: int, name: str) -> None:
+    """The inverse of `operand`, for the input at `index`; the input stays. Raises CannotSay where it is computed."""
+    found = constant(node, index, name)
+    if found is not None:
+        node.attributes[name] = tuple(int(i) for i in found.reshape(-1))
+
+
 def set_inputs(node: Node, *inputs: Value | None) -> None:
     """Let a node read these, and drop constants that nobody reads any more."""
     before = node.inputs

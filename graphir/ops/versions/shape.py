@@ -1,17 +1,14 @@
-"""Version steps of operators that move, cut, join and repeat elements, and of Constant."""
+"""Version steps of operators that change shapes, cut and split."""
 
 import math
 
 import numpy as np
 
 from ...dims import Dim, Expr
-from ...ir import Node, Ref, Value
-from ...nodes import Attribute
-from ...tensors import SparseTensor, Tensor
+from ...ir import Node, Value
 from .rewriting import (
     CannotSay,
     constant,
-    constant_tensor,
     contents,
     dims_of,
     down,
@@ -21,10 +18,9 @@ from .rewriting import (
     make,
     operand,
     rank_of,
-    replace_operator,
-    scalar_like,
     set_inputs,
     take,
+    to_attribute,
     up,
 )
 
@@ -40,7 +36,7 @@ def axes_as_input(node: Node) -> None:
 @down(13, "Squeeze", "Unsqueeze")
 def axes_as_attribute(node: Node) -> None:
     """The axes must be constant."""
-    _to_attribute(node, 1, "axes")
+    to_attribute(node, 1, "axes")
     set_inputs(node, node.inputs[0])
 
 
@@ -55,19 +51,13 @@ def shape_as_input(node: Node) -> None:
 @down(5, "Reshape")
 def shape_as_attribute(node: Node) -> None:
     """The shape must be constant."""
-    _to_attribute(node, 1, "shape")
+    to_attribute(node, 1, "shape")
     set_inputs(node, node.inputs[0])
-
-
-def _to_attribute(node: Node, index: int, name: str) -> None:
-    found = constant(node, index, name)
-    if found is not None:
-        node.attributes[name] = tuple(int(i) for i in found.reshape(-1))
 
 
 @down(14, "Reshape")
 def zero_copies(node: Node) -> None:
-    """allowzero matters only where the shape holds a zero."""
+    """Not allowzero with a zero in the shape."""
     if given(node, "allowzero", 0):
         shape = constant(node, 1, "shape")
         if shape is None or 0 in shape:
@@ -87,7 +77,7 @@ def whole_shape(node: Node) -> tuple[Value, ...] | None:
     return (make("Slice", make("Shape", x), ints(x.graph, [start]), ints(x.graph, [last])),)
 
 
-# ---- Slice, Pad, Tile -----------------------------------------------------------------------------------------------------------------------
+# ---- Slice ----------------------------------------------------------------------------------------------------------------------------------
 
 
 @up(10, "Slice")
@@ -115,88 +105,8 @@ def bounds_as_attributes(node: Node) -> None:
     if steps is not None and (steps != 1).any():
         raise CannotSay(f"its steps are {steps.tolist()}; the older form takes every element")
     for index, name in ((1, "starts"), (2, "ends"), (3, "axes")):
-        _to_attribute(node, index, name)
+        to_attribute(node, index, name)
     set_inputs(node, node.inputs[0])
-
-
-@up(2, "Pad")
-def paddings_to_pads(node: Node) -> None:
-    """The attribute had another name."""
-    if "paddings" in node.attributes:
-        node.attributes["pads"] = node.attributes.pop("paddings")
-
-
-@down(2, "Pad")
-def pads_to_paddings(node: Node) -> None:
-    """The inverse of `paddings_to_pads`."""
-    node.attributes["paddings"] = node.attributes.pop("pads")
-
-
-@up(11, "Pad")
-def pads_as_input(node: Node) -> None:
-    """The attributes pads and value became inputs."""
-    x, value = node.inputs[0], take(node, "value")
-    assert x is not None
-    set_inputs(node, x, operand(node, "pads"), scalar_like(x, x.graph, value) if value else None)
-
-
-@down(11, "Pad")
-def pads_as_attribute(node: Node) -> None:
-    """The pads and the value must be constant."""
-    value = constant(node, 2, "the value")
-    _to_attribute(node, 1, "pads")
-    if value is not None and value.reshape(-1)[0] != 0:
-        node.attributes["value"] = float(value.reshape(-1)[0])
-    set_inputs(node, node.inputs[0])
-
-
-@down(18, "Pad")
-def pads_of_all_axes(node: Node) -> None:
-    """Where the axes are told, the pads of the others are zero."""
-    axes = constant(node, 3, "axes")
-    if axes is None:
-        return
-    x, _, value = (input_of(node, i) for i in range(3))
-    pads, rank = constant(node, 1, "pads"), rank_of(x, "the input")
-    assert pads is not None and x is not None
-    whole = np.zeros((2, rank), np.int64)
-    whole[:, axes] = pads.reshape(2, -1)
-    set_inputs(node, x, ints(x.graph, whole.reshape(-1)), value)
-
-
-@down(19, "Pad")
-def no_wrap(node: Node) -> None:
-    """The mode wrap is new."""
-    if given(node, "mode", "constant") == "wrap":
-        raise CannotSay("the mode wrap is new")
-
-
-@up(6, "Tile")
-def repeats_of_all_axes(node: Node) -> None:
-    """Two numbers, how often and along which axis, became a list of repeats."""
-    x, tiles, axis = node.inputs
-    assert x is not None
-    known, along, dims = contents(tiles), contents(axis), dims_of(x)
-    if known is not None and along is not None and dims is not None:
-        repeats = [1] * len(dims)
-        repeats[int(along.reshape(-1)[0])] = int(known.reshape(-1)[0])
-        set_inputs(node, x, ints(x.graph, repeats))
-        return
-    one = Tensor.of(np.ones(1, np.int64))
-    ones = make("ConstantOfShape", make("Shape", make("Shape", x)), value=one)
-    tiles, axis = (make("Cast", make("Reshape", v, ints(x.graph, [1])), to="int64") for v in (tiles, axis))
-    set_inputs(node, x, make("ScatterElements", ones, axis, tiles))
-
-
-@down(6, "Tile")
-def repeats_of_one_axis(node: Node) -> None:
-    """Only one axis may be repeated."""
-    x, repeats = node.inputs[0], constant(node, 1, "repeats")
-    assert x is not None and repeats is not None
-    longer = [i for i, n in enumerate(repeats) if n != 1] or [0]
-    if len(longer) > 1:
-        raise CannotSay(f"it repeats {len(longer)} axes, the older form one")
-    set_inputs(node, x, scalar_like(x, x.graph, int(repeats[longer[0]])), scalar_like(x, x.graph, longer[0]))
 
 
 # ---- Split -------------------------------------------------------------------------------------------------------------------------------------
@@ -233,7 +143,7 @@ def split_as_input(node: Node) -> None:
 @down(13, "Split")
 def split_as_attribute(node: Node) -> None:
     """The lengths must be constant."""
-    _to_attribute(node, 1, "split")
+    to_attribute(node, 1, "split")
     set_inputs(node, node.inputs[0])
 
 
@@ -246,7 +156,7 @@ def say_number_of_outputs(node: Node) -> None:
 
 @down(18, "Split")
 def equal_parts(node: Node) -> None:
-    """Until 18 parts that are not told are equal; where they are not, the lengths are told."""
+    """Parts that are not told are equal; where they are not, the length of the axis must be known."""
     parts = take(node, "num_outputs")
     if input_of(node, 1) is not None or parts is None:
         return
@@ -261,47 +171,3 @@ def equal_parts(node: Node) -> None:
         part = math.ceil(size / parts)
         assert x is not None
         set_inputs(node, x, ints(x.graph, [max(0, min(part, size - i * part)) for i in range(parts)]))
-
-
-# ---- Scatter, Constant ---------------------------------------------------------------------------------------------------------------------
-
-
-@up(11, "Scatter")
-def scatter_elements(node: Node) -> None:
-    """It goes on as ScatterElements."""
-    replace_operator(node, "ScatterElements")
-
-
-@down(11, "ScatterElements")
-def scatter(node: Node) -> None:
-    """The inverse of `scatter_elements`."""
-    replace_operator(node, "Scatter")
-
-
-@down(18, "ScatterElements", "ScatterND")
-def older_reductions(node: Node) -> None:
-    """The reductions max and min are new."""
-    reduction = given(node, "reduction", "none")
-    if reduction in ("max", "min"):
-        raise CannotSay(f"the reduction {reduction} is new")
-
-
-@down(12, "Constant")
-def one_tensor(node: Node) -> None:
-    """Numbers and strings are tensors, too."""
-    values: dict[str, Attribute] = node.attributes
-    if any(isinstance(x, Ref) for x in values.values()):
-        raise CannotSay("its value is an attribute of the enclosing function")
-    if not values.keys() & {"value", "sparse_value"}:
-        found = constant_tensor(node)
-        assert found is not None
-        values.clear()
-        values["value"] = Tensor.of(found)
-
-
-@down(11, "Constant")
-def dense_tensor(node: Node) -> None:
-    """A sparse tensor is written out."""
-    sparse = node.attributes.pop("sparse_value", None)
-    if isinstance(sparse, SparseTensor):
-        node.attributes["value"] = Tensor.of(sparse.dense())

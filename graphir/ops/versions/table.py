@@ -1,4 +1,4 @@
-"""The table: for every operator of the default domain the versions in which it was said anew, and what each changed."""
+"""The table: for every operator of the standard the versions in which it was said anew, and what each changed."""
 
 import re
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 #   4~axis=1     another default: before this version it was what is given here; nothing given: there was none. For a new attribute: what was meant
 #   13!          said otherwise: a function in this package raises a node over the step
 # A function may stand behind any other step too: one that lowers a node over it, or refuses to where the older version cannot say it.
+# Operators of other domains than the default one are named with theirs, which counts its own versions.
 ROWS = """
 Acos Asin Atan Cos Sin Tan                          : 7 22t
 Acosh Asinh Atanh Cosh Sinh                         : 9 22t
@@ -147,6 +148,14 @@ SplitToSequence                                     : 11 24t
 Optional                                            : 15 28t
 OptionalGetElement                                  : 15 18t 28t
 OptionalHasElement                                  : 15 18?0 28t
+
+ai.onnx.ml.ArrayFeatureExtractor ai.onnx.ml.Binarizer ai.onnx.ml.CastMap ai.onnx.ml.CategoryMapper ai.onnx.ml.DictVectorizer : 1
+ai.onnx.ml.FeatureVectorizer ai.onnx.ml.Imputer ai.onnx.ml.LinearClassifier ai.onnx.ml.LinearRegressor ai.onnx.ml.Normalizer : 1
+ai.onnx.ml.OneHotEncoder ai.onnx.ml.SVMClassifier ai.onnx.ml.SVMRegressor ai.onnx.ml.Scaler ai.onnx.ml.ZipMap : 1
+ai.onnx.ml.LabelEncoder                             : 1 2! 4t+default_tensor,keys_tensor,values_tensor
+ai.onnx.ml.TreeEnsemble                             : 5
+ai.onnx.ml.TreeEnsembleClassifier                   : 1 3+base_values_as_tensor,class_weights_as_tensor,nodes_hitrates_as_tensor,nodes_values_as_tensor 5
+ai.onnx.ml.TreeEnsembleRegressor                    : 1 3+base_values_as_tensor,target_weights_as_tensor,nodes_hitrates_as_tensor,nodes_values_as_tensor 5
 """
 
 # By how much a step changes; the first three leave an old node as it is.
