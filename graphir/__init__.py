@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from .ir import Graph, Node, Value, Weight
     from .model import Function, Model
     from .passes.check_gradient import check_gradient
+    from .passes.compare import compare
     from .passes.gradient import GradientError, gradient
+    from .passes.jvp import jvp
     from .plugins import FormatError, compile, dumps, load, loads, save
     from .tensors import Tensor
     from .types import MapType, OptionalType, SequenceType, SparseTensorType, TensorType
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "load", "loads", "save", "dumps", "compile", "FormatError",
-    "gradient", "check_gradient", "GradientError",
+    "gradient", "jvp", "check_gradient", "GradientError", "compare",
     "Model", "Graph", "Node", "Value", "Weight", "Function", "Tensor", "ops", "training",
     "TensorType", "SequenceType", "OptionalType", "MapType", "SparseTensorType",
 ]  # fmt: skip
@@ -28,7 +30,9 @@ _HOMES = {  # module -> the names that it gives
     "ir": "Graph Node Value Weight",
     "model": "Function Model",
     "passes.check_gradient": "check_gradient",
+    "passes.compare": "compare",
     "passes.gradient": "GradientError gradient",
+    "passes.jvp": "jvp",
     "plugins": "FormatError compile dumps load loads save",
     "tensors": "Tensor",
     "types": "MapType OptionalType SequenceType SparseTensorType TensorType",

@@ -4,6 +4,7 @@ The driver owns what every rule would have to repeat: un-broadcasting, accumulat
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,25 +12,36 @@ import numpy as np
 import graphir.ops as ops
 
 from ..dims import Expr
-from ..dtypes import FLOATS, INT64
+from ..dtypes import BFLOAT16, BITS, BOOL, FLOAT16, FLOATS, INT64, NAMES
 from ..ir import Graph, Node, UnknownRank, Value
 from ..tensors import Tensor
 from ..types import SequenceType, TensorType, Type
 from ._op import Op, arguments, decompose
+
+TIES = ("pytorch", "even")  # who gets the gradient of the largest of several: as PyTorch has it, or equal shares everywhere
+TIED: ContextVar[str] = ContextVar("TIED", default="pytorch")  # what is asked for, while gradients are built
+
+CARRYING: set[Any] = set()  # ops that make whole numbers which gradients pass all the same: quantization
+CONVERTING: set[Any] = set()  # ops whose gradient rules see to dtypes themselves; others are given codes of numbers as the numbers
+CODES = frozenset(d for d, bits in BITS.items() if bits <= 16) - {FLOAT16, BFLOAT16, BOOL}  # what numbers are quantized to
 
 
 class GradientError(TypeError):
     """Raised where a gradient cannot be built: no rule, no path, a rank that is not known. Names the operator, the node and the path."""
 
 
-def gradients(of: Mapping[Value, Value], wrt: Sequence[Value]) -> list[Value | None]:
+def gradients(
+    of: Mapping[Value, Value], wrt: Sequence[Value], nodes: Sequence[Node] | None = None, named: bool = True
+) -> list[Value | None]:
     """The gradients of the sum over `of` (value -> seed) of value * seed, with respect to each of `wrt`; None where no path leads there.
 
+    nodes: those through which paths may lead, in order; by default all of the graph. named: whether what is made is called d_<value>.
     All values live in one graph, and the new nodes are built at its end. Raises GradientError for an operator on the way that has no rule.
     """
     graph = next(iter(of)).graph
     kept = {v for node in graph.nodes for v in node.outputs if v is not None}
-    return _Sweep(graph, depending_on(graph.nodes, wrt), kept).run(of, wrt)
+    nodes = list(graph.nodes) if nodes is None else nodes
+    return _Sweep(graph, depending_on(nodes, wrt), kept, named).run(of, wrt, nodes)
 
 
 def is_float(v: Value | None) -> bool:
@@ -113,19 +125,20 @@ class _Sweep:
     needed: the values that depend on what is differentiated for. kept: those that keep their names, to which the total gradients are added.
     """
 
-    def __init__(self, graph: Graph, needed: set[Value], kept: set[Value]):
+    def __init__(self, graph: Graph, needed: set[Value], kept: set[Value], named: bool = True):
         self.graph = graph
         self.needed = needed
         self.kept = kept
+        self.named = named
         self.parts: dict[Value, list[Value]] = {}
 
-    def run(self, of: Mapping[Value, Value], wrt: Sequence[Value]) -> list[Value | None]:
+    def run(self, of: Mapping[Value, Value], wrt: Sequence[Value], nodes: Sequence[Node]) -> list[Value | None]:
         for v, seed in of.items():
             self.parts.setdefault(v, []).append(seed)
-        self.back(list(self.graph.nodes))
+        self.back(nodes)
         return [self.total(v) for v in wrt]
 
-    def back(self, nodes: list[Node]) -> None:
+    def back(self, nodes: Sequence[Node]) -> None:
         """Walk these nodes from the last to the first."""
         for node in reversed(nodes):
             if any(v in self.parts and v in self.needed for v in node.outputs if v is not None):
@@ -139,7 +152,7 @@ class _Sweep:
         if len(parts) > 1:
             self.parts[v] = parts = [sum_up(*parts)]
         dv = parts[0]
-        if dv.node is not None and dv.graph is self.graph and dv not in self.kept:
+        if self.named and dv.node is not None and dv.graph is self.graph and dv not in self.kept:
             self.kept.add(dv.named(self.free_name(v.name)))
         return dv
 
@@ -167,7 +180,7 @@ class _Sweep:
         if len(entries) != len(inputs):
             raise GradientError(f"the gradient rule of {op} gives {len(entries)} entries for {len(inputs)} inputs of node {node.label!r}")
         for v, dv in zip(inputs, entries):
-            if v is not None and dv is not None and v in self.needed and is_float(v):
+            if v is not None and dv is not None and v in self.needed:
                 self.parts.setdefault(v, []).append(sum_to(dv, v) if isinstance(v.type, TensorType) else dv)
 
     def asked(self, node: Node, rule: Callable[..., Any], dys: list[Value | None]) -> tuple[list[Value | None], Sequence[Value | None]]:
@@ -180,15 +193,26 @@ class _Sweep:
         attributes = arguments(node)
         if op.may_have_bodies:
             attributes["needed"] = self.needed  # so that no gradient is carried from trip to trip that nobody asked for
+        given = inputs if op in CONVERTING else self._numbers(node, inputs, dys)
         if op.outputs == "one":
-            made = rule(dys[0], node.outputs[0], *inputs, **attributes)
+            made = rule(dys[0], node.outputs[0], *given, **attributes)
         else:
             ask_for_outputs(node)
             dys += [None] * (len(node.outputs) - len(dys))
-            made = rule(tuple(dys), tuple(node.outputs), *inputs, **attributes)
+            made = rule(tuple(dys), tuple(node.outputs), *given, **attributes)
         if node.op.may_have_bodies and node.bodies:
             inputs += ops.control.captures(*node.bodies.values())
         return inputs, (made,) if isinstance(made, Value) or made is None else made
+
+    def _numbers(self, node: Node, inputs: list[Value | None], dys: list[Value | None]) -> list[Value | None]:
+        """The inputs, codes that gradients flow to as numbers of the dtype of the gradients."""
+        coded = [v for v in _read(node) if v in self.needed and v is not None and _is_coded(v)]
+        if coded and node.op.may_have_bodies:
+            raise GradientError(
+                f"{coded[0].name} is {coded[0].type} and enters a body of {node.op} {node.label!r}; dequantize it first; {self._way(node)}"
+            )
+        dy = next((dy for dy in dys if dy is not None and isinstance(dy.type, TensorType) and not _is_coded(dy)), None)
+        return [ops.elementwise.cast(v, to=NAMES[dy.dtype]) if v in coded and dy is not None and v is not None else v for v in inputs]
 
     def decomposed(self, node: Node, dys: list[Value | None]) -> None:
         """An op without a rule: build its decomposition, and walk that."""
@@ -259,8 +283,17 @@ def depending_on(nodes: Iterable[Node], wrt: Iterable[Value]) -> set[Value]:
     needed = set(wrt)
     for node in nodes:
         if any(v in needed for v in _read(node)):
-            needed.update(v for v in node.outputs if v is not None and is_float(v))
+            needed.update(v for v in node.outputs if v is not None and (is_float(v) or _carries(node, v, needed)))
     return needed
+
+
+def _carries(node: Node, v: Value, needed: set[Value]) -> bool:
+    """Whether a node makes quantized numbers that depend on what is needed: of numbers, or by moving about such."""
+    if not isinstance(v.type, TensorType) or not isinstance(node.op, Op) or node.op.gradient_rule is none:
+        return False
+    return node.op in CARRYING or any(
+        x in needed and isinstance(x.type, TensorType) and x.dtype == v.dtype for x in node.inputs if x is not None
+    )
 
 
 def leading_to(nodes: Sequence[Node], of: Iterable[Value]) -> set[Value]:
@@ -268,13 +301,17 @@ def leading_to(nodes: Sequence[Node], of: Iterable[Value]) -> set[Value]:
     found = set(of)
     for node in reversed(nodes):
         if any(v in found for v in node.outputs):
-            found.update(v for v in _read(node) if v is not None and is_float(v))
+            found.update(v for v in _read(node) if v is not None and (is_float(v) or _is_coded(v)))
     return found
 
 
 def _read(node: Node) -> list[Value | None]:
     """The inputs of a node, and what its bodies capture."""
     return [*node.inputs, *(ops.control.captures(*node.bodies.values()) if node.op.may_have_bodies and node.bodies else ())]
+
+
+def _is_coded(v: Value) -> bool:
+    return isinstance(v.type, TensorType) and v.dtype in CODES
 
 
 def _has_floats(t: Type | None) -> bool:

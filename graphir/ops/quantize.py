@@ -6,14 +6,15 @@ import numpy as np
 
 import graphir.ops as ops
 
-from ..dtypes import FLOAT32, FLOAT64, NAMES, as_dtype
+from ..dtypes import FLOAT32, FLOAT64, FLOATS, NAMES, as_dtype
 from ..ir import Value
 from ..types import TensorType
-from ._gradient import declare_none
+from ._gradient import CARRYING, CONVERTING, GradientError, gradients
 from ._layout import positions
 from ._op import T1, T2, T3, DType, RuleError, op
+from ._straight import where_within
 from ._types import FLOAT8, axis_of, dtypes
-from .math import matmul
+from .math import matmul, matmul_integer
 from .nn import conv
 
 BYTES = dtypes("int8 uint8")
@@ -132,4 +133,41 @@ def qlinear_conv(
     return TensorType(y_zero_point.dtype, conv.rule(x, w, b, **how).shape)
 
 
-declare_none(quantize_linear, dynamic_quantize_linear, conv_integer, qlinear_matmul, qlinear_conv)
+# ---- gradients --------------------------------------------------------------------------------------------------------------------------
+
+
+@quantize_linear.gradient
+def quantize_linear_gradient(dy, y, x, y_scale, y_zero_point, *, axis, block_size, output_dtype, precision, saturate):
+    # Rounding is passed as if it were not there: y = x / scale + zero point where that is in range, else a constant. With the exact rule of
+    # DequantizeLinear the scale has the gradient of Esser et al., "Learned step size quantization", 2020.
+    before = len(dy.graph.nodes)
+    wide = FLOAT64 if FLOAT64 in (x.dtype, y_scale.dtype) else FLOAT32
+    exact = ops.elementwise.div(_cast(x, wide), _spread(_cast(y_scale, wide), x, axis, block_size))
+    passed = dy.graph.nodes[before:]
+    dy = _cast(dy, wide)
+    if y.dtype not in FLOATS:
+        placed = ops.elementwise.round_(exact)
+        if y_zero_point is not None:
+            placed = ops.elementwise.add(placed, _spread(_cast(y_zero_point, wide), x, axis, block_size))
+        dy = where_within(dy, placed, y.dtype)
+    elif saturate:
+        dy = where_within(dy, exact, y.dtype)
+    return *gradients({exact: dy}, [x, y_scale], passed, named=False), None
+
+
+@dynamic_quantize_linear.gradient
+def dynamic_quantize_linear_gradient(dys, ys, x):
+    return None if dys[0] is None else ops.elementwise.div(dys[0], ys[1])  # the scale and the zero point count as constants
+
+
+def _refuse(dy, y, *inputs, **attributes):
+    node = y.node
+    raise GradientError(
+        f"{node.op} of node {node.label!r} computes with quantized numbers, which has no gradient; dequantize first: DequantizeLinear, then the operator on floats"
+    )
+
+
+for _op in (conv_integer, matmul_integer, qlinear_matmul, qlinear_conv):
+    _op.gradient(_refuse)
+CARRYING.update((quantize_linear, dynamic_quantize_linear, conv_integer, matmul_integer, qlinear_matmul, qlinear_conv))
+CONVERTING.update((quantize_linear, dynamic_quantize_linear))

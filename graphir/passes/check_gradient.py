@@ -16,7 +16,16 @@ from ..types import TensorType, bind
 from .gradient import Differentiated, Names, differentiate
 from .widen import NARROW, widen
 
-STEPS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-4)  # of a difference: a shorter one may stay on one side of a kink, a longer one loses fewer digits
+STEPS = (
+    1e-5,
+    1e-6,
+    1e-7,
+    1e-8,
+    1e-4,
+    1e-9,
+    1e-10,
+    1e-11,
+)  # of a difference: a shorter one may stay on one side of a kink, a longer one loses fewer digits
 SHIFTS = (0.0, 1e-3, 1e-3)  # from the point that is asked for: it may lie on a kink, where a difference is no derivative
 DIRECTIONS = 2
 TOLERANCE = 1e-5
@@ -77,7 +86,8 @@ def check_gradient(
     for v in values.values():
         if isinstance(v, Weight) and v.kind == "constant":
             v.become("state")
-    trial = _Trial(found, _drawn(found.model, feeds or {}, rng), runtime, seed)
+    program = compile(found.model, runtime, seed=seed)
+    trial = _Trial(found, _drawn(found, program, feeds or {}, rng), program)
     return GradientReport(list(found.seeds), [_row(trial, a, v, rng, tolerance) for a, v in values.items()])
 
 
@@ -118,10 +128,10 @@ def _badness(row: Row) -> float:
 class _Trial:
     """The model near one point: its gradients, and its loss, the sum of `of` times the seeds. scale: of how large terms the loss is the sum."""
 
-    def __init__(self, found: Differentiated, feeds: dict[str, Any], runtime: str | Runtime, seed: int):
+    def __init__(self, found: Differentiated, feeds: dict[str, Any], program: Program):
         self.found = found
         self.feeds = feeds
-        self._program = compile(found.model, runtime, seed=seed)
+        self._program = program
         nodes = (node for graph in found.model.graphs() for node in graph.nodes)
         self._is_random = any(isinstance(node.op, Op) and node.op.random for node in nodes)
         outputs = self._run({}, [*found.gradients.values(), *found.seeds])
@@ -160,26 +170,32 @@ class _Trial:
         return program.run({**self.feeds, **changed}, fetch)
 
 
-def _drawn(model: Model, feeds: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """An array for each input, seeds included. Raises ValueError for a name that is no input, and for an input that cannot be drawn."""
-    inputs = {v.name: v for v in model.inputs}
+def _drawn(found: Differentiated, program: Program, feeds: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """An array for each input; seeds last, in the shapes that a run gives. Raises ValueError for a name that is no input, and for an input that cannot be drawn."""
+    inputs = {v.name: v for v in found.model.inputs}
     unknown = [name for name in feeds if name not in inputs]
     if unknown:
         raise ValueError(f"no input {unknown[0]!r}; the inputs are {', '.join(inputs) or 'none'}")
-    found = {name: _wide_array(x) for name, x in feeds.items()}
-    sizes = _sizes(inputs, found)
+    drawn = {name: _wide_array(x) for name, x in feeds.items()}
+    seeds = {seed.name: of for of, seed in found.seeds.items() if seed.name in inputs and seed.name not in drawn}
+    sizes = _sizes({name: v for name, v in inputs.items() if name not in seeds}, drawn)
     for name, v in inputs.items():
-        if name in found:
-            continue
-        if isinstance(v, Weight) and isinstance(v.tensor, Tensor):
-            found[name] = v.tensor.array
-            continue
-        t = bind(v.type, sizes)
-        if not isinstance(t, TensorType) or t.shape is None or t.dtype == STRING:
-            raise ValueError(f"the input {name} is {v.type or 'of unknown type'}, for which no numbers can be drawn; give it in feeds")
-        shape = [d if isinstance(d, int) else _SIZE for d in t.shape]
-        found[name] = rng.standard_normal(shape) if t.dtype == FLOAT64 else rng.integers(0, 2, shape).astype(t.dtype)
-    return found
+        if name not in drawn and name not in seeds:
+            drawn[name] = _draw(v, sizes, rng)
+    if seeds:
+        outputs = program.clone().run(drawn, list(seeds.values()))
+        drawn.update({name: rng.standard_normal(np.shape(outputs[of])) for name, of in seeds.items()})
+    return drawn
+
+
+def _draw(v: Value, sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    if isinstance(v, Weight) and isinstance(v.tensor, Tensor):
+        return v.tensor.array
+    t = bind(v.type, sizes)
+    if not isinstance(t, TensorType) or t.shape is None or t.dtype == STRING:
+        raise ValueError(f"the input {v.name} is {v.type or 'of unknown type'}, for which no numbers can be drawn; give it in feeds")
+    shape = [d if isinstance(d, int) else _SIZE for d in t.shape]
+    return rng.standard_normal(shape) if t.dtype == FLOAT64 else rng.integers(0, 2, shape).astype(t.dtype)
 
 
 def _sizes(inputs: Mapping[str, Value], feeds: Mapping[str, Any]) -> dict[str, int]:

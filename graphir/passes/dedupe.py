@@ -7,6 +7,8 @@ from ..ir import Graph, Node, Value
 from ..model import Model
 from ..ops import Op
 
+RECOMPUTED = "graphir.recomputed"  # the entry in the metadata of a node that `rematerialize` has added
+
 
 def dedupe(model: Model, keep: Set[Value] = frozenset()) -> None:
     """Merge equal pure nodes. A body may use what an enclosing graph has computed.
@@ -23,7 +25,7 @@ def _dedupe(graph: Graph, outer: dict[tuple, Node], keep: Set[Value]) -> None:
             _dedupe(body, seen, keep)
         if not is_pure(node):
             continue
-        key = (id(node.op), tuple(map(id, node.inputs)), _attributes(node), tuple(v is None for v in node.outputs))
+        key = (id(node.op), tuple(map(id, node.inputs)), _attributes(node), tuple(v is None for v in node.outputs), _runs_again(node))
         first = seen.setdefault(key, node)
         if first is node or not all(_may_merge(v, same, keep) for v, same in zip(node.outputs, first.outputs)):
             continue
@@ -39,6 +41,11 @@ def _may_merge(v: Value | None, same: Value | None, keep: Set[Value]) -> bool:
     if v is None or same is None:
         return True
     return v not in keep and not (v.is_output and (same.is_output or same in keep))
+
+
+def _runs_again(node: Node) -> bool:
+    """Whether a node computes again what another one does, on purpose: the two stay apart."""
+    return isinstance(node.carried, dict) and RECOMPUTED in node.carried.get("metadata", {})
 
 
 def is_pure(node: Node) -> bool:

@@ -1,8 +1,9 @@
 """The gradient of a model is a model: the same values and outputs, and one output more for each gradient that was asked for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from itertools import chain, count
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -19,27 +20,29 @@ from ..tensors import SparseTensor, Tensor
 from ..types import TensorType
 from .dedupe import dedupe
 from .expand import inline_calls
+from .gradient_nodes import replace_gradient_nodes
 from .infer import infer
+from .marks import How, Names, marked
 from .prune import prune
 from .simplify import simplify
 
-__all__ = ["GradientError", "gradient"]
-
-Names = str | Sequence[str] | None
+__all__ = ["GradientError", "Names", "gradient"]
 
 
-def gradient(model: Model, of: Names = None, wrt: Names = None) -> Model:
+def gradient(model: Model, of: Names = None, wrt: Names = None, **how: Unpack[How]) -> Model:
     """A copy of the model with an output `d_<name>` for each value in `wrt`: the gradient of `of` with respect to it.
 
     of: names of float values; their sum is differentiated. One with more than one element takes a seed input `seed_<name>` of its type.
         By default the only float output.
     wrt: addresses or patterns (`*`, `?`) of inputs and weights, those in bodies and in Constant nodes included. By default all inputs, and all weights
         but single numbers, from which a path leads to `of`; a pattern, too, leaves out those from which none does.
+    how: `stop`, `scale`, `straight_through` mark values that gradients pass not at all, times a factor, unchanged; `ties` says who gets the gradient of
+        the largest of several. See `graphir.passes.marks.How`.
     All values keep their addresses; a weight of a body, or of a Constant node, becomes a weight of the main graph under the address that it had.
     `gradients` of the result maps (of, wrt) to the output's name; the nodes are standard operators in the declared versions.
     Raises KeyError for an unknown name, GradientError (a TypeError) where no gradient is to be had.
     """
-    return differentiate(model, of, wrt).model
+    return differentiate(model, of, wrt, **how).model
 
 
 class Differentiated(NamedTuple):
@@ -50,41 +53,57 @@ class Differentiated(NamedTuple):
     gradients: dict[str, str]
 
 
-def differentiate(model: Model, of: Names = None, wrt: Names = None) -> Differentiated:
+def differentiate(model: Model, of: Names = None, wrt: Names = None, **how: Unpack[How]) -> Differentiated:
     """`gradient`, with what there is to know about the result."""
-    from .upgrade import upgrade  # whose tables take long to load: not before they are used
-
     with collector_paused():
-        model = model.copy()
-        upgrade(model)
-        inline_calls(model)
-        infer(model)
-        targets = _targets(model, _listed(of))
-        choices = _choices(model, targets, _listed(wrt))
+        model = prepared(model)
+        targets = find_targets(model, listed(of))
+        choices = find_sources(model, targets, listed(wrt))
         named_at_all = {a: v for named in choices for a, v in named.items()}
-        sources = {a: _as_weight_of(model.graph, a, v) for a, v in named_at_all.items()}
+        sources = {a: as_weight_of(model.graph, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
-        found = gradients({v: seeds[name] for name, v in targets.items()}, list(sources.values()))
-        flowing = {name: dv for name, dv in zip(sources, found) if dv is not None}
-        for named in choices:
-            if not named.keys() & flowing.keys():
-                raise _no_path(named, targets)
-        names = {name: _hand_out(model, name, sources[name], dv, kept) for name, dv in flowing.items()}
+        with marked(model, **how) as marks:
+            found = gradients({marks.of(v): seeds[name] for name, v in targets.items()}, list(sources.values()))
+            flowing = {name: dv for name, dv in zip(sources, found) if dv is not None}
+            for named in choices:
+                if not named.keys() & flowing.keys():
+                    raise no_path(named, targets)
+            names = {name: hand_out(model, "d", name, sources[name], dv, kept) for name, dv in flowing.items()}
         model.gradients.update({("+".join(targets), name): output for name, output in names.items()})
-        simplify(model, keep=kept)
-        dedupe(model, keep=kept)
-        prune(model, keep=kept)
+        cleaned(model, kept)
     return Differentiated(model, seeds, names)
 
 
-def _listed(names: Names) -> Sequence[str] | None:
+def prepared(model: Model) -> Model:
+    """A flat copy of the model in the declared versions, with a type for every value."""
+    from .upgrade import upgrade  # whose tables take long to load: not before they are used
+
+    model = model.copy()
+    upgrade(model)
+    inline_calls(model)
+    infer(model)
+    replace_gradient_nodes(model)
+    return model
+
+
+def cleaned(model: Model, kept: Set[Value]) -> Model:
+    """The model without what nobody reads, does nothing, or is computed twice. kept: values that stay all the same."""
+    simplify(model, keep=kept)
+    dedupe(model, keep=kept)
+    prune(model, keep=kept)
+    return model
+
+
+def listed(names: Names) -> Sequence[str] | None:
+    """The names as a sequence."""
     return [names] if isinstance(names, str) else names
 
 
-def _targets(model: Model, of: Sequence[str] | None) -> dict[str, Value]:
+def find_targets(model: Model, of: Sequence[str] | None) -> dict[str, Value]:
+    """The values to differentiate, by name. Raises KeyError and GradientError where they cannot be."""
     if of is None:
-        floats = [v for v in model.outputs if _is_float_tensor(v)]
+        floats = [v for v in model.outputs if is_float_tensor(v)]
         if len(floats) != 1:
             names = f" ({', '.join(v.name for v in floats)})" if floats else ""
             raise GradientError(f"the model has {len(floats)} float outputs{names}; say with `of` which is meant")
@@ -93,23 +112,27 @@ def _targets(model: Model, of: Sequence[str] | None) -> dict[str, Value]:
         raise GradientError("`of` is empty; name at least one value that is to be differentiated")
     found = {name: model.find(name) for name in of}
     for name, v in found.items():
-        if not _is_float_tensor(v):
+        if not is_float_tensor(v):
             raise GradientError(f"{name} is {v.type or 'of unknown type'}; only a tensor of floats can be differentiated")
         if v.graph is not model.graph:
             raise GradientError(f"{name} is made in a body; only values of the main graph can be differentiated")
     return found
 
 
-def _choices(model: Model, targets: dict[str, Value], wrt: Sequence[str] | None) -> list[dict[str, Value]]:
-    """The values to differentiate for, by address: for each entry of `wrt` those from which a path may lead to the targets."""
+def find_sources(model: Model, targets: dict[str, Value], wrt: Sequence[str] | None, inputs_alone: bool = False) -> list[dict[str, Value]]:
+    """The values to differentiate for, by address: for each entry of `wrt` those from which a path may lead to the targets.
+
+    inputs_alone: by default, without the weights. Raises KeyError and GradientError where there are none.
+    """
     sources = {a: v for a, v in model.addresses().items() if _is_source(v)}
     behind = _behind(model.graph, targets.values())
     if wrt is not None:
         return [_matching(model, sources, behind, pattern, targets) for pattern in wrt]
-    found = {a: v for a, v in sources.items() if v in behind and v.node is None and _is_float_tensor(v)}
-    found = {a: v for a, v in found.items() if v in model.inputs or v.type.shape != ()}
+    found = {a: v for a, v in sources.items() if v in behind and v.node is None and is_float_tensor(v)}
+    found = {a: v for a, v in found.items() if v in model.inputs or not (inputs_alone or v.type.shape == ())}
     if not found:
-        raise GradientError(f"{', '.join(targets)} hangs on no input and no weight that is a float")
+        what = "no input that is a float; name weights in wrt" if inputs_alone else "no input and no weight that is a float"
+        raise GradientError(f"{', '.join(targets)} hangs on {what}")
     return [found]
 
 
@@ -124,21 +147,23 @@ def _matching(model: Model, sources: dict[str, Value], behind: set[Value], patte
             raise GradientError(
                 f"{pattern} is made by {v.node.op if v.node else 'a body'}; gradients are with respect to inputs and weights of the model"
             )
-    floats = {a: v for a, v in matches.items() if _is_float_tensor(v)}
+    floats = {a: v for a, v in matches.items() if is_float_tensor(v)}
     if not floats:
         name, v = next(iter(matches.items()))
         raise GradientError(f"{name} is {v.type or 'of unknown type'}; gradients are with respect to tensors of floats")
     reached = {a: v for a, v in floats.items() if v in behind}
     if not reached:
-        raise _no_path(floats, targets)
+        raise no_path(floats, targets)
     return reached
 
 
-def _no_path(names: Iterable[str], targets: Iterable[str]) -> GradientError:
+def no_path(names: Iterable[str], targets: Iterable[str]) -> GradientError:
+    """The error where nothing flows."""
     return GradientError(f"no path leads from {', '.join(names)} to {', '.join(targets)}, so there is no gradient; leave it out of wrt")
 
 
-def _is_float_tensor(v: Value) -> bool:
+def is_float_tensor(v: Value) -> bool:
+    """Whether a value is a tensor of floats, for certain."""
     return isinstance(v.type, TensorType) and v.dtype in FLOATS
 
 
@@ -161,7 +186,7 @@ def _behind(graph: Graph, values: Iterable[Value]) -> set[Value]:
     return found
 
 
-def _as_weight_of(graph: Graph, address: str, v: Value) -> Value:
+def as_weight_of(graph: Graph, address: str, v: Value) -> Value:
     """The value itself; for a weight of a body and for a Constant, a weight of the main graph that takes its place and its address."""
     if v.graph is graph and v.node is None:
         return v
@@ -191,15 +216,21 @@ def _seed(graph: Graph, name: str, v: Value) -> Value:
     return graph.input(graph.fresh(f"seed_{name}"), TensorType(v.dtype, v.type.shape))
 
 
-def _hand_out(model: Model, wrt: str, v: Value, dv: Value, kept: set[Value]) -> str:
-    """Make `dv` an output, and return its name: the first free of d_<wrt>, d2_<wrt>, ..."""
+def first_free(graph: Graph, prefix: str, name: str) -> str:
+    """The first of <prefix>_<name>, <prefix>2_<name>, ... that nothing has."""
+    return next(x for x in _names(prefix, name) if graph.is_free(x))
+
+
+def _names(prefix: str, name: str) -> Iterator[str]:
+    return chain([f"{prefix}_{name}"], (f"{prefix}{n}_{name}" for n in count(2)))
+
+
+def hand_out(model: Model, prefix: str, name: str, v: Value, dv: Value, kept: set[Value]) -> str:
+    """Make `dv`, which has the shape of v, an output, and return its name: the first free of <prefix>_<name>, <prefix>2_<name>, ..."""
     graph = model.graph
     if dv in graph.outputs or dv.node is None or dv in kept:
         dv = identity(dv)
-    n, name = 1, f"d_{wrt}"
-    while dv.name != name and not graph.is_free(name):
-        n += 1
-        name = f"d{n}_{wrt}"
+    name = next(x for x in _names(prefix, name) if x == dv.name or graph.is_free(x))
     graph.output(dv, name)
     if dv.type.shape is None:
         dv.type = v.type

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain, count
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..ops._gradient import GradientError, gradients
 from ..passes.dedupe import dedupe
 from ..passes.expand import inline_calls
 from ..passes.infer import infer
+from ..passes.marks import How, marked
 from ..passes.prune import prune
 from ..passes.simplify import simplify
 from ..tensors import Tensor
@@ -26,13 +27,14 @@ from .optimizers import Optimizer, adam
 
 def step(
     model: Model, loss: str | Loss = "cross_entropy", optimizer: Optimizer | None = None, *, wrt: str | Sequence[str] | None = None,
-    output: str | None = None, target: str = "y",
+    output: str | None = None, target: str = "y", **how: Unpack[How],
 ) -> Model:  # fmt: skip
     """A flat model that trains: its inputs are the model's and the target, its outputs the loss and metrics, its `updates` move weights and optimizer state.
 
     loss: a name, or a function from the output and the target's name to the loss and metrics. optimizer: adam(0.001) by default.
     wrt: addresses or patterns of the weights to train. By default all float weights of the main graph from which a path leads to the loss, single numbers aside.
     output: the name of the output to learn; may be left out where one output alone is a tensor of floats.
+    how: `stop`, `scale`, `straight_through`, `ties`, as for `graphir.gradient`.
     Batch normalization works with the statistics of the batch and lets the running ones follow; dropout drops. `apply` brings what was learned to the model.
     Weights keep their names. Raises KeyError for an unknown name, GradientError where no gradient is to be had, ValueError.
     """
@@ -45,7 +47,8 @@ def step(
             w.become("state")
         infer(model)
         seed = graph.weight(graph.fresh("one_loss"), np.ones(value.shape, value.dtype))  # pyright: ignore[reportArgumentType, reportCallIssue]
-        found = dict(zip(weights.values(), gradients({value: seed}, list(weights.values()))))
+        with marked(model, **how) as marks:
+            found = dict(zip(weights.values(), gradients({marks.of(value): seed}, list(weights.values()))))
         moved = {w: dw for w, dw in found.items() if dw is not None}
         for w in weights.values():
             w.become("state" if w in moved else "constant")
