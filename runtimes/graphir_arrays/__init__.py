@@ -1,5 +1,6 @@
 """What things that run a graph on arrays share: the executor, and kernels written once against a namespace `xp`."""
 
+import importlib
 from typing import Any
 
 from graphir.model import Model
@@ -19,6 +20,10 @@ class ArrayRuntime:
     def unavailable(self) -> str | None:
         """Why it cannot run here; None where it can."""
         return None
+
+    def version(self) -> str:
+        """The array library and its version."""
+        return f"{self.name} {importlib.import_module(self.name).__version__}"
 
     def compile(self, model: Model, *, limits: Limits | None = None, seed: int = 0) -> Program:
         """A program for a copy of the model: later edits do not reach it. Raises TypeError for an operator that cannot be run."""

@@ -14,14 +14,15 @@ class Draws:
         self.run = run
         self._generators: dict[str, tuple[int, Any]] = {}
 
-    def at(self, address: str) -> Callable[[], Any]:
-        """What gives the generator of the node at an address: a new one in each run, which goes on where a body runs again."""
+    def at(self, address: str, xp: Any = None) -> Callable[[], Any]:
+        """What gives the generator of the node at an address: a new one in each run, which goes on where a body runs again. xp: of another namespace."""
+        xp = xp or self.xp
         mark = zlib.crc32(address.encode("utf-8", "surrogatepass"))
 
         def generator() -> Any:
             run, found = self._generators.get(address, (-1, None))
             if run != self.run:
-                found = self.xp.random_generator([self.seed, mark, self.run])
+                found = xp.random_generator([self.seed, mark, self.run])
                 self._generators[address] = self.run, found
             return found
 

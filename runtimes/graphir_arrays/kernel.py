@@ -24,6 +24,7 @@ class Site(NamedTuple):
     """Where a kernel will run: all attributes, concrete types, and the arrays of those inputs that are constant.
 
     draw: gives a random node its generator for the run that goes on; None where numbers need not be the same again.
+    check_bytes: raises LimitError where the node may not make so many bytes; for kernels whose outputs' sizes no type rule can tell.
     """
 
     xp: Any
@@ -32,6 +33,7 @@ class Site(NamedTuple):
     outputs: list[Type | None]
     constants: list[Any]
     draw: Callable[[], Any] | None = None
+    check_bytes: Callable[[int], None] = lambda size: None
 
 
 class Prepared:

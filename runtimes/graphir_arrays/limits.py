@@ -2,13 +2,17 @@
 
 import time
 
-from graphir.plugins import Limits
+from graphir.nodes import Node
+from graphir.plugins import LimitError, Limits
 
-__all__ = ["LimitError", "Limits", "Meter"]
+__all__ = ["LimitError", "Limits", "Meter", "NodeError"]
 
 
-class LimitError(RuntimeError):
-    """Raised when a run goes beyond a limit. Says which, and what was asked for."""
+class NodeError(ValueError):
+    """Raised where a node cannot run. Names it, and says why."""
+
+    def __init__(self, node: Node, why: object):
+        super().__init__(f"node {node.label!r} ({node.op}): {why}")
 
 
 class Meter:

@@ -1,6 +1,7 @@
 """What each value of a graph will live in: concrete types, constants, buffers that values share one after another."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,9 @@ from graphir.passes.infer import Inference
 from graphir.types import TensorType, Type
 
 from .draws import Draws
-from .interpret import dense
 from .kernel import Bound, Prepared, Site, bind, find
-from .limits import LimitError
+from .limits import LimitError, NodeError
+from .place import Held, Places
 
 ALIGN = 64
 
@@ -40,10 +41,11 @@ class Plan:
 
     def __init__(
         self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, memory_limit: int | None,
-        draws: Draws, heirs: Mapping[Value, Value],
+        draws: Draws, heirs: Mapping[Value, Value], places: Places, held: Held,
     ):  # fmt: skip
         self.model = model
         self.xp = xp
+        self.places = places
         self.overrides = overrides
         self.memory_limit = memory_limit
         self.draws = draws
@@ -57,8 +59,8 @@ class Plan:
         self.buffered: set[Value] = set()
         self._set_types(types)
         for weight in (w for g in model.graph.walk() for w in g.weights.values()):
-            if weight.kind == "constant":
-                self.constants[weight] = xp.asarray(dense(weight))
+            if weight.kind == "constant" and weight.uses:
+                self.constants[weight] = held(weight, weight in places.values)
         _Storage(self).graph(model.graph)
 
     def _set_types(self, types: Mapping[str, Type]) -> None:
@@ -79,29 +81,43 @@ class Plan:
         if any(isinstance(k, Expr) for k in t.known):
             return False
         contents = np.asarray(t.known, t.dtype)
-        self.constants[v] = self.xp.asarray(contents if t.shape else contents[0])
+        self.constants[v] = self.home(v in self.places.values).asarray(contents if t.shape else contents[0])
         return True
+
+    def home(self, on_host: bool) -> Any:
+        """The namespace of the host or of the device."""
+        return self.xp.host if on_host else self.xp
 
     def check_size(self, node: Node, types: Iterable[Type | None]) -> None:
         """Raises LimitError where outputs of these types take more than a node may make."""
-        if self.memory_limit is None:
-            return
-        size = sum(bytes_of(t) for t in types if is_concrete(t))
-        if size > self.memory_limit:
+        if self.memory_limit is not None:
+            self.check_bytes(node, sum(bytes_of(t) for t in types if is_concrete(t)))
+
+    def check_bytes(self, node: Node, size: int) -> None:
+        """Raises LimitError where that is more than a node may make."""
+        if self.memory_limit is not None and size > self.memory_limit:
             raise LimitError(
                 f"node {node.label!r} ({node.op}) makes {size:,} bytes, and the limit is {self.memory_limit:,}; raise the limit on memory if that is meant"
             )
 
     def bind(self, node: Node, types: list[Type | None], outputs: list[Type | None]) -> Bound:
-        """The kernel of a node for inputs of these types."""
+        """The kernel of a node for inputs of these types. Raises NodeError where it cannot be had."""
         attributes = {k: x for k, x in arguments(node).items() if k not in node.bodies}
         constants = [None if v is None else self.constants.get(v) for v in node.inputs]
-        draw = self.draws.at(_address(node)) if isinstance(node.op, Op) and node.op.random else None
-        return bind(self.kernel(node), Site(self.xp, attributes, types, outputs, constants, draw))
+        xp = self.home(node in self.places.nodes)
+        draw = self.draws.at(_address(node), xp) if isinstance(node.op, Op) and node.op.random else None
+        site = Site(xp, attributes, types, outputs, constants, draw, partial(self.check_bytes, node))
+        kernel = self.kernel(node)
+        try:
+            return bind(kernel, site)
+        except LimitError:
+            raise
+        except Exception as e:
+            raise NodeError(node, e) from e
 
     def kernel(self, node: Node) -> Any:
         """The kernel of a node. Raises TypeError where there is none."""
-        kernel = find(node.op, self.overrides) if isinstance(node.op, Op) else None
+        kernel = find(node.op, None if node in self.places.nodes else self.overrides) if isinstance(node.op, Op) else None
         if kernel is None:
             raise TypeError(f"{node.op} of {node.label}: there is no kernel for it")
         return kernel
@@ -161,14 +177,23 @@ class _Storage:
         concrete = all(v is None or is_concrete(v.type) for v in [*node.inputs, *node.outputs])
         plan.check_size(node, outputs)
         if not concrete and isinstance(plan.kernel(node), Prepared):
-            self._alias(node, Bound(print, view=True))
-            return Step(node, Bound(print), True, [None] * len(outputs), True)
-        bound = plan.bind(node, types, outputs)
+            return self._late_step(node)
+        try:
+            bound = plan.bind(node, types, outputs)
+        except NodeError:
+            if top:
+                raise
+            return self._late_step(node)  # which says so if it runs
         self._alias(node, bound)
         buffers: list[Any] = [None] * len(outputs)
-        if top and bound.out and len(outputs) == 1 and concrete and (v := node.outputs[0]) is not None:
+        if top and bound.out and node not in plan.places.nodes and len(outputs) == 1 and concrete and (v := node.outputs[0]) is not None:
             buffers = [self._place(node, bound, last, i) if v not in plan.pinned else self._inherited(node, bound, last, i)]
         return Step(node, bound, False, buffers, not all(t is None or is_concrete(t) for t in outputs))
+
+    def _late_step(self, node: Node) -> Step:
+        """A step whose kernel is bound when arrays arrive."""
+        self._alias(node, Bound(print, view=True))
+        return Step(node, Bound(print), True, [None] * len(node.outputs), True)
 
     def _alias(self, node: Node, bound: Bound) -> None:
         """Note whose memory the outputs may share: views look into inputs; so may what bodies and sequences hand on."""

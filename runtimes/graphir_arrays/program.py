@@ -1,24 +1,25 @@
 """A compiled model: takes feeds, returns fetches, holds the weights."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphir.collector import collector_paused
-from graphir.dims import Expr, atoms, substitute, symbol, symbols
-from graphir.dtypes import NAMES, STRING, as_dtype
+from graphir.dtypes import STRING, as_dtype
+from graphir.feeds import check_names, checked, missing, no_state, other_state
 from graphir.ir import Value, Weight
 from graphir.model import Model
 from graphir.types import OptionalType, TensorType
 
 from .draws import Draws
 from .interpret import dense
-from .limits import LimitError, Limits, Meter
+from .limits import LimitError, Limits, Meter, NodeError
+from .place import Held, Places, place
 from .plan import Plan
-from .source import FILE, Source
-from .stages import Pins, Stage, optimize, prepare
+from .source import Source
+from .stages import Pins, Stage, check_depth, optimize, prepare
 
 PLANS = 16  # how many sets of input types and fetches are remembered
 
@@ -31,6 +32,7 @@ class _Graph(NamedTuple):
     arguments: list[Value]
     needed: frozenset[str]
     states: Sequence[tuple[str, Value]]
+    places: Places
 
 
 class _Ready(NamedTuple):
@@ -45,16 +47,25 @@ class Program:
     """Runs one model on one namespace. For one thread; `clone` gives another that shares its constants.
 
     state: the weights of kind "state" by address: read it, assign to it.
+    deliver: makes of an array of the namespace what users are handed; by default the array itself.
     """
 
-    def __init__(self, model: Model, xp: Any, overrides: str | None = None, limits: Limits | None = None, seed: int = 0):
+    def __init__(
+        self, model: Model, xp: Any, overrides: str | None = None, limits: Limits | None = None, seed: int = 0,
+        deliver: Callable[[Any], Any] | None = None,
+    ):  # fmt: skip
         with collector_paused():
+            check_depth(model)
             self._given = model.copy()
             self._model = self._given.copy()
             prepare(self._model, overrides)
         self._xp = xp
+        self._held = Held(xp)
+        self._deliver = deliver or xp.asarray
         self._overrides = overrides
+        self._on_host = overrides if xp.host is xp else None  # what is folded is folded there
         self._limits = limits
+        self._memory = limits.memory if limits is not None else None
         self._meter = Meter(limits) if limits is not None and limits != Limits() else None
         self._draws = Draws(xp, seed)
         self._graphs: dict[tuple[str, ...], _Graph] = {}
@@ -62,7 +73,6 @@ class Program:
         self._last: _Ready | None = None
         self._state = {a: xp.fresh(xp.asarray(dense(w))) for a, w in self._model.weights.items() if w.kind == "state"}
         self._outputs = tuple(v.name for v in self._model.outputs)
-        self._inputs = {v.name for v in self._model.inputs}
         self._updates = [self._address(w) for w in self._model.updates]
         self.state: MutableMapping[str, Any] = _State(self)
 
@@ -94,7 +104,12 @@ class Program:
         for address, x in found.items():
             if x is None and isinstance(self._model.find(address).type, TensorType):
                 raise KeyError(f"{address} was not computed: the body that makes it did not run")
-        return {a: x if x is None or isinstance(x, list) else self._xp.asarray(x) for a, x in found.items()}
+        return {a: self._delivered(x) for a, x in found.items()}
+
+    def _delivered(self, x: Any) -> Any:
+        if isinstance(x, list):
+            return [self._delivered(y) for y in x]
+        return x if x is None or isinstance(x, dict) else self._deliver(x)
 
     def _adopt(self, address: str, x: Any) -> None:
         """Let a new array be the state."""
@@ -111,43 +126,37 @@ class Program:
         try:
             with self._xp.quiet():
                 return ready.function(*arguments)
-        except LimitError:
+        except (LimitError, NodeError):
             raise
         except Exception as e:
-            node = self._node_of(ready, e)
-            if node is None:
+            named = ready.source.blame(e)
+            if named is None:
                 raise
-            raise ValueError(f"node {node.label!r} ({node.op}): {e}") from e
-
-    def _node_of(self, ready: _Ready, error: Exception) -> Any:
-        """The node in whose line an error arose."""
-        node, trace = None, error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == FILE:
-                node = ready.source.lines.get(trace.tb_lineno, node)
-            trace = trace.tb_next
-        return node
+            raise named from named.__cause__ or e
 
     def _graph(self, addresses: tuple[str, ...]) -> _Graph:
         found = self._graphs.get(addresses)
         if found is None:
             if len(self._graphs) >= PLANS:
-                self._graphs, self._plans = {}, {}
+                self._graphs, self._plans, self._held = {}, {}, Held(self._xp)
             model = self._model.copy()
             updates = {f"\0{self._address(w)}": v for w, v in model.updates.items()}
-            pins = optimize(model, addresses, self._xp, self._overrides, extra={a: updates[a] for a in addresses if a in updates})
+            extra = {a: updates[a] for a in addresses if a in updates}
+            pins = optimize(model, addresses, self._xp.host, self._on_host, extra=extra, memory_limit=self._memory)
             states = [(self._address(w), w) for g in model.graph.walk() for w in g.weights.values() if w.kind == "state"]
             needed = frozenset(v.name for v in model.inputs if v.uses)
-            found = self._graphs[addresses] = _Graph(model, pins, [*model.inputs, *(w for _, w in states)], needed, states)
+            places = place(model, self._xp)
+            found = self._graphs[addresses] = _Graph(model, pins, [*model.inputs, *(w for _, w in states)], needed, states, places)
         return found
 
     def _plan(self, key: Any, graph: _Graph, values: dict[Value, Any]) -> _Ready:
         types = {
             v.name: TensorType(as_dtype(x.dtype), x.shape) for v, x in values.items() if x is not None and isinstance(v.type, TensorType)
         }
-        limit = self._limits.memory if self._limits is not None else None
         pinned = list(graph.pins.values.values())
-        plan = Plan(graph.model, types, pinned, self._xp, self._overrides, limit, self._draws, self._heirs(graph))
+        plan = Plan(
+            graph.model, types, pinned, self._xp, self._overrides, self._memory, self._draws, self._heirs(graph), graph.places, self._held
+        )
         source = Source(plan, graph.arguments, pinned, self._meter)
         if len(self._plans) >= PLANS:
             self._plans.pop(next(iter(self._plans)))
@@ -164,18 +173,16 @@ class Program:
 
     def _feed(self, graph: _Graph, feeds: Mapping[str, Any]) -> tuple[dict[Value, Any], Any]:
         """The arrays for a graph's arguments, and the key of the plan that suits them. Raises ValueError for what does not fit."""
-        unknown = [name for name in feeds if name not in self._inputs]
-        if unknown:
-            raise ValueError(f"no input {unknown[0]!r}; the inputs are {', '.join(map(_typed, self._model.inputs)) or 'none'}")
+        check_names(self._model.inputs, feeds)
         values: dict[Value, Any] = {}
         sizes: dict[str, int] = {}
         for v, shown in zip(graph.model.inputs, self._model.inputs):
             if v.name in feeds:
-                values[v] = self._checked(shown, feeds[v.name], sizes)
+                values[v] = self._checked(shown, feeds[v.name], sizes, v in graph.places.values)
             elif isinstance(v, Weight):
-                values[v] = self._xp.asarray(dense(v))
+                values[v] = self._held(v, v in graph.places.values)
             elif v.name in graph.needed and not isinstance(v.type, OptionalType):
-                raise ValueError(f"the input {_typed(shown)} is missing")
+                raise missing(shown)
             else:
                 values[v] = None
         for address, v in graph.states:
@@ -183,28 +190,22 @@ class Program:
         shapes = tuple(None if x is None or not hasattr(x, "shape") else x.shape for x in values.values())
         return values, (id(graph), shapes)
 
-    def _checked(self, v: Value, x: Any, sizes: dict[str, int]) -> Any:
+    def _checked(self, v: Value, x: Any, sizes: dict[str, int], on_host: bool) -> Any:
         """A feed as an array of the runtime. Raises ValueError where dtype or shape differ, symbols that stand for two sizes included."""
         if not isinstance(v.type, TensorType):
-            return self._element(x)
-        expected = v.type
-        if not hasattr(x, "dtype"):
-            x = np.asarray(x, None if expected.dtype == STRING else expected.dtype)
-        dtype = STRING if np.dtype(x.dtype).kind in "USO" else x.dtype
-        if dtype != expected.dtype:
-            given = NAMES.get(dtype, str(dtype))
-            raise ValueError(f"the input {_typed(v)} was given {given}{list(x.shape)}; cast it to {NAMES[expected.dtype]}")
-        if expected.shape is not None and not _fits(expected.shape, x.shape, sizes):
-            bound = {a.name: sizes[a.name] for d in expected.shape for a in atoms(d) if a.name in sizes}
-            where = f", where {', '.join(f'{k} = {n}' for k, n in bound.items())}" if bound else ""
-            raise ValueError(f"the input {_typed(v)} was given the shape {list(x.shape)}; expected {list(expected.shape)}{where}")
-        return self._xp.asarray(x, dtype) if dtype != STRING else np.asarray(x, object)
+            return self._element(x, on_host)
+        x = checked(v, self._xp.received(x), sizes)
+        return self._brought(x, on_host) if v.type.dtype != STRING else np.asarray(x, object)
 
-    def _element(self, x: Any) -> Any:
+    def _element(self, x: Any, on_host: bool) -> Any:
         """A sequence's, optional's or map's content as the runtime holds it."""
         if isinstance(x, list | tuple):
-            return [self._element(y) for y in x]
-        return self._xp.asarray(x) if hasattr(x, "dtype") else x
+            return [self._element(y, on_host) for y in x]
+        x = self._xp.received(x)
+        return self._brought(x, on_host) if hasattr(x, "dtype") else x
+
+    def _brought(self, x: Any, on_host: bool) -> Any:
+        return self._xp.to_numpy(x) if on_host else self._xp.asarray(x)
 
     # ---- looking inside -------------------------------------------------------------------------------------------------------------
 
@@ -220,7 +221,11 @@ class Program:
         model = self._given.copy()
         prepare(model, self._overrides, lambda name, m: found.append(Stage(name, str(m))))
         addresses = [v.name for v in model.outputs]
-        optimize(model, addresses, self._xp, self._overrides, watch=lambda name, m: found.append(Stage(name, str(m))))
+        watch = lambda name, m: found.append(Stage(name, str(m)))  # noqa: E731
+        optimize(model, addresses, self._xp.host, self._on_host, memory_limit=self._memory, watch=watch)
+        if self._xp.host is not self._xp:
+            place(model, self._xp)
+            watch("place", model)
         return found
 
     def clone(self) -> "Program":
@@ -252,18 +257,17 @@ class _State(MutableMapping[str, Any]):
         self._program = program
 
     def __getitem__(self, address: str) -> Any:
-        return self._program._xp.fresh(self._program._state[address])
+        return self._program._delivered(self._program._xp.fresh(self._program._state[address]))
 
     def __setitem__(self, address: str, x: Any) -> None:
         state = self._program._state
         if address not in state:
-            kind = self._program._model.weights.get(address)
-            hint = f"; it is {kind.kind}: set its `kind` to 'state' before compiling" if kind is not None else ""
-            raise KeyError(f"no state {address!r}; there is {', '.join(state) or 'none'}{hint}")
+            raise no_state(address, state, self._program._model.weights)
         old = state[address]
+        x = self._program._xp.received(x)
         x = self._program._xp.asarray(x, None if hasattr(x, "dtype") else old.dtype)
         if x.dtype != old.dtype or x.shape != old.shape:
-            raise ValueError(f"the state {address!r} is {old.dtype}{list(old.shape)}; it was given {x.dtype}{list(x.shape)}")
+            raise other_state(address, TensorType(as_dtype(old.dtype), old.shape), TensorType(as_dtype(x.dtype), x.shape))
         state[address] = self._program._xp.fresh(x)
 
     def __delitem__(self, address: str) -> None:
@@ -274,21 +278,3 @@ class _State(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._program._state)
-
-
-def _fits(dims: Sequence[Any], shape: Sequence[int], sizes: dict[str, int]) -> bool:
-    """Whether a shape fits dims; symbols take the first size that they meet, which is entered in `sizes`."""
-    if len(dims) != len(shape):
-        return False
-    for d, n in zip(dims, shape):
-        if isinstance(d, Expr) and d.is_atom and (name := next(iter(symbols(d)), None)) is not None and str(d) == str(symbol(name)):
-            sizes.setdefault(name, n)
-    for d, n in zip(dims, shape):
-        size = substitute(d, sizes)
-        if isinstance(size, int) and size != n:
-            return False
-    return True
-
-
-def _typed(v: Value) -> str:
-    return f"{v.name}: {v.type}"

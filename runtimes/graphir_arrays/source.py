@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from graphir.ir import Graph, Node, Value
-from graphir.ops import Op
+from graphir.ops import Op, RuleError
 from graphir.types import TensorType, Type, shape_text
 
 from .interpret import type_of
 from .kernel import Bound
-from .limits import Meter
+from .limits import Meter, NodeError
 from .plan import Plan, Step, is_concrete
 
 FILE = "<graphir program>"
@@ -48,6 +50,27 @@ class Source:
         exec(compile(self.text, FILE, "exec"), scope)  # the text above: numbers and names of ours alone
         return scope["run"]
 
+    def blame(self, error: Exception) -> NodeError | None:
+        """The error with the name of the node in whose line it arose, and what the node's rule says of the arrays that came there, if it says anything."""
+        node, frame, trace = None, None, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == FILE and trace.tb_lineno in self.lines:
+                node, frame = self.lines[trace.tb_lineno], trace.tb_frame
+            trace = trace.tb_next
+        if node is None or frame is None:
+            node = self.lines.get(getattr(error, "program_line", 0))  # of a check that was put off
+            return None if node is None else NodeError(node, error)
+        seen, why = {**self.names, **frame.f_locals}, error
+        try:
+            _measure(self.plan, node, [None if v is None else seen.get(self._variables.get(v, "")) for v in node.inputs])
+        except RuleError as e:
+            why = e
+        except Exception:
+            pass  # the rule stumbles over what the kernel stumbled over
+        named = NodeError(node, why)
+        named.__cause__ = why
+        return named
+
     def _result(self, v: Value) -> str:
         if v in self._kept:
             return self._kept[v]
@@ -63,7 +86,8 @@ class Source:
                 self._node(node, self.plan.steps[node], indent)
 
     def _node(self, node: Node, step: Step, indent: str) -> None:
-        bodies = {name: self._body(body, indent) for name, body in node.bodies.items()} if node.attributes else {}
+        stack = self._stack(node, indent)
+        bodies = {name: self._body(body, indent, stack) for name, body in node.bodies.items()} if node.attributes else {}
         arguments = ["None" if v is None else self._variable(v) for v in node.inputs]
         if self._meter is not None and step.measured and self.plan.memory_limit is not None and not bodies:
             self._line(node, indent, f"{self._new('guard', _guard(self.plan, node))}({', '.join(arguments)})")
@@ -87,8 +111,18 @@ class Source:
         if dead:
             self._text.append(f"{indent}del {', '.join(dead)}")
 
-    def _body(self, body: Graph, indent: str) -> str:
-        """Define a body as a function inside of the program, and return its name."""
+    def _stack(self, node: Node, indent: str) -> str:
+        """The name of what watches over the outputs that a loop stacks, begun anew; nothing where there is no limit."""
+        if self._meter is None or self.plan.memory_limit is None or str(node.op) not in ("Loop", "Scan"):
+            return ""
+        scans = node.attributes.get("num_scan_inputs")
+        first = len(node.inputs) - (scans if isinstance(scans, int) else 1)  # the state comes first, in a Loop after the condition
+        stack = self._new("stack", _Stack(self.plan, node, first))
+        self._text.append(f"{indent}{stack}.size = 0")
+        return stack
+
+    def _body(self, body: Graph, indent: str, stack: str = "") -> str:
+        """Define a body as a function inside of the program, and return its name. stack: the name of what is shown its outputs."""
         name = f"body{len(self._variables)}_{len(self._text)}"
         parameters = [self._variable(v) for v in body.inputs]
         self._text.append(f"{indent}def {name}({', '.join(parameters)}):")
@@ -99,7 +133,7 @@ class Source:
         if self._meter is not None:
             self._text.append(f"{inside}trip()")
         self._graph(body, inside)
-        self._text.append(f"{inside}return [{', '.join(map(self._variable, body.outputs))}]")
+        self._text.append(f"{inside}return {stack}([{', '.join(map(self._variable, body.outputs))}])")
         self._text.append(f"{indent}{name}.outputs = {self._new('types', [v.type for v in body.outputs])}")
         return name
 
@@ -127,13 +161,29 @@ class Source:
         return name
 
 
+class _Stack:
+    """Counts the bytes that a loop stacks, trip by trip. first: the place of the first output of the body that is stacked."""
+
+    def __init__(self, plan: Plan, node: Node, first: int):
+        self.plan = plan
+        self.node = node
+        self.first = first
+        self.size = 0
+
+    def __call__(self, made: list[Any]) -> list[Any]:
+        """The outputs of the body. Raises LimitError where those that are stacked are too many."""
+        self.size += sum(x.nbytes for x in made[self.first :] if hasattr(x, "nbytes"))
+        self.plan.check_bytes(self.node, self.size)
+        return made
+
+
 def _late(plan: Plan, node: Node) -> Any:
     """A kernel that is bound for the types that arrive, once for each."""
     bounds: dict[Any, Bound] = {}
     outputs: list[Type | None] = [None if v is None else v.type for v in node.outputs]
 
     def call(*arrays: Any) -> Any:
-        key = tuple([None if x is None else x.shape for x in arrays])
+        key = tuple([getattr(x, "shape", None) for x in arrays])
         bound = bounds.get(key)
         if bound is None:
             types: list[Type | None] = [type_of(x) for x in arrays]
@@ -156,14 +206,16 @@ def _guard(plan: Plan, node: Node) -> Any:
 
 
 def _measure(plan: Plan, node: Node, arrays: Sequence[Any]) -> list[Type | None]:
-    """The types that a node makes of these arrays: its rule sees the contents of the small whole-number ones."""
+    """The types that a node makes of these arrays: its rule sees the contents of the small ones, where they lie on the host, as it does of weights."""
     stand_ins: list[Value | None] = []
     for x in arrays:
         if x is None or not hasattr(x, "shape"):
             stand_ins.append(None if x is None else Value("", None))
             continue
-        small = x.ndim <= 1 and x.size <= 64 and x.dtype.kind in "iub"
-        known = tuple(plan.xp.to_numpy(x).reshape(-1).tolist()) if small else None
+        small = (
+            isinstance(x, np.ndarray | np.generic) and x.ndim <= 1 and x.size <= {"i": 64, "u": 64, "b": 64, "f": 8}.get(x.dtype.kind, 0)
+        )
+        known = tuple(x.reshape(-1).tolist()) if small else None
         stand_ins.append(Value("", TensorType(x.dtype, x.shape, known)))
     if any(v is not None and v.type is None for v in stand_ins) or not isinstance(node.op, Op):
         return []

@@ -10,6 +10,7 @@ from graphir.passes.dedupe import dedupe
 from graphir.passes.expand import expand
 from graphir.passes.fold import fold
 from graphir.passes.infer import Inference
+from graphir.passes.misfit import misfit
 from graphir.passes.prune import prune
 from graphir.passes.simplify import simplify
 from graphir.passes.upgrade import upgrade
@@ -45,6 +46,19 @@ class Pins:
                 use(new, self)  # pyright: ignore[reportArgumentType]
 
 
+NESTED = 64  # bodies within bodies: the program is Python, which takes a hundred
+
+
+def check_depth(model: Model) -> None:
+    """Raises ValueError where bodies are nested too deep to be walked, copied and written out."""
+    level, depth = [model.graph], 0
+    while level:
+        level = [body for graph in level for node in graph.nodes if node.attributes for body in node.bodies.values()]
+        depth += 1
+        if depth > NESTED and level:
+            raise ValueError(f"graph {level[0].name!r}: bodies are nested more than {NESTED} deep; a model like that cannot be run")
+
+
 def prepare(model: Model, overrides: str | None, watch: Callable[[str, Model], None] = lambda name, model: None) -> None:
     """Raise a model to the declared forms, and replace what has no kernel, in place. Values keep their names."""
     watch("as given", model)
@@ -52,8 +66,18 @@ def prepare(model: Model, overrides: str | None, watch: Callable[[str, Model], N
     watch("upgrade", model)
     _infer(model)
     expand(model, lambda op: find(op, overrides) is not None)
+    check_depth(model)
+    _check_nodes(model)
     _infer(model)
     watch("expand", model)
+
+
+def _check_nodes(model: Model) -> None:
+    """Raises ValueError for a node whose inputs or attributes are not as its op declares them: no rule and no kernel asks that again."""
+    for graph in model.graph.walk():
+        for node in graph.nodes:
+            if why := misfit(node):
+                raise ValueError(f"node {node.label!r}: {why}")
 
 
 def _infer(model: Model) -> None:
@@ -63,11 +87,11 @@ def _infer(model: Model) -> None:
 
 def optimize(
     model: Model, addresses: Iterable[str], xp: Any, overrides: str | None, *, extra: Mapping[str, Value] | None = None,
-    watch: Callable[[str, Model], None] = lambda name, model: None,
+    memory_limit: int | None = None, watch: Callable[[str, Model], None] = lambda name, model: None,
 ) -> Pins:  # fmt: skip
     """Keep what the values at these addresses need, and make it cheaper, in place. Raises KeyError for an address that is not there.
 
-    extra: more values to keep, under names of the caller's.
+    extra: more values to keep, under names of the caller's. memory_limit: the bytes that one node may make.
     """
     extra = extra or {}
     table = model.addresses()
@@ -80,7 +104,12 @@ def optimize(
     def evaluate(node: Any, arrays: list[Any]) -> Any:
         return [xp.to_numpy(x) for x in interpreter.apply(node, [None if x is None else xp.asarray(x) for x in arrays], {})]
 
-    for name, run in (("fold", lambda m: fold(m, evaluate)), ("simplify", simplify), ("dedupe", dedupe), ("prune again", prune)):
+    for name, run in (
+        ("fold", lambda m: fold(m, evaluate, memory_limit)),
+        ("simplify", simplify),
+        ("dedupe", dedupe),
+        ("prune again", prune),
+    ):
         run(model)
         watch(name, model)
     return pins

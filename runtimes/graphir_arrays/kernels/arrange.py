@@ -24,7 +24,9 @@ def pad(xp, data, pads, constant_value=None, axes=None, *, mode):
 def _pad_constant(xp, data, widths, value):
     dims = [n + before + after for n, (before, after) in zip(data.shape, widths)]
     out = (
-        _zeros(xp, dims, data.dtype) if value is None else xp.full(dims, value.item() if data.dtype == STRING else value, dtype=data.dtype)
+        _zeros(xp, dims, data.dtype)
+        if value is None
+        else xp.full(dims, value.item() if data.dtype == STRING else value.reshape(()), dtype=data.dtype)
     )
     inner = tuple(slice(max(before, 0), m - max(after, 0)) for m, (before, after) in zip(dims, widths))
     kept = tuple(slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(data.shape, widths))
@@ -88,8 +90,9 @@ def trilu(xp, input, k=None, *, upper):
 
 def reverse_sequence(xp, input, sequence_lens, *, batch_axis, time_axis):
     steps = input.shape[time_axis]
-    if sequence_lens.size and not 0 <= int(sequence_lens.min()) <= int(sequence_lens.max()) <= steps:
-        raise ValueError(f"sequence_lens goes from {sequence_lens.min()} to {sequence_lens.max()}; expected 0 to {steps}")
+    xp.require_within(
+        sequence_lens, 0, steps + 1, lambda least, most: ValueError(f"sequence_lens goes from {least} to {most}; expected 0 to {steps}")
+    )
     time, lengths = xp.arange(steps), sequence_lens.reshape(-1, 1)
     picked = xp.where(time < lengths, lengths - 1 - time, time)  # (batch, time)
     sample = xp.arange(input.shape[batch_axis]).reshape(-1, 1)

@@ -15,12 +15,12 @@ def if_(xp, cond, *, then_branch, else_branch):
 @view
 def loop(xp, m=None, cond=None, *v_initial, body):
     limit, conditional = None if m is None else m.item(), cond is not None
-    go = xp.asarray(True) if cond is None else cond
+    go = xp.host.asarray(True) if cond is None else cond
     state, count = list(v_initial), len(v_initial)
     scanned: list[list[Any]] = [[] for _ in body.outputs[count + 1 :]]
     trip = 0
     while (go or not conditional) and (limit is None or trip < limit):
-        go, *made = body(xp.asarray(trip, dtype="int64"), go, *state)
+        go, *made = body(xp.host.asarray(trip, dtype="int64"), go, *state)
         state = made[:count]
         for elements, x in zip(scanned, made[count:]):
             elements.append(x)

@@ -6,7 +6,7 @@ import math
 def gather(xp, data, indices, *, axis):
     axis %= data.ndim
     size = data.shape[axis]
-    _check(indices, axis, size)
+    _check(xp, indices, axis, size)
     taken = xp.take(data, indices.reshape(-1), axis=axis, mode="wrap")
     return taken.reshape(data.shape[:axis] + indices.shape + data.shape[axis + 1 :])
 
@@ -48,7 +48,7 @@ def tensor_scatter(xp, past_cache, update, write_indices=None, *, axis, mode):
     places = start.reshape(-1, 1) + xp.arange(steps)
     if mode == "circular":
         places = places % size
-    _check(places, axis, size)
+    _check(xp, places, axis, size)
     out = xp.array(past_cache)
     xp.moveaxis(out, axis, 1)[xp.arange(out.shape[0]).reshape(-1, 1), places] = xp.moveaxis(update, axis, 1)
     return out
@@ -62,9 +62,9 @@ def non_zero(xp, x):
 
 def compress(xp, input, condition, *, axis):
     data = input.reshape(-1) if axis is None else input
-    places = xp.nonzero(condition)[0]
+    places = xp.asarray(xp.host.nonzero(condition)[0])
     axis = 0 if axis is None else axis % data.ndim
-    _check(places, axis, data.shape[axis])
+    _check(xp, places, axis, data.shape[axis])
     return xp.take(data, places, axis=axis)
 
 
@@ -116,12 +116,13 @@ def _overlap(xp, low, high, best, others):
     return xp.where((area[best] > 0) & (area[others] > 0), common / xp.maximum(area[best] + area[others] - common, 1e-30), 0)
 
 
-def _check(indices, axis, size):
+def _check(xp, indices, axis, size):
     """Raise ValueError for an index out of range: array libraries differ in what they do then."""
-    if indices.size:
-        low, high = int(indices.min()), int(indices.max())
-        if low < -size or high >= size:
-            raise ValueError(f"index {high if high >= size else low} is out of range for axis {axis} of size {size}")
+
+    def error(least, largest):
+        return ValueError(f"index {largest if largest >= size else least} is out of range for axis {axis} of size {size}")
+
+    xp.require_within(indices, -size, size, error)
 
 
 def _places(xp, shape, indices, first=0):
@@ -129,7 +130,7 @@ def _places(xp, shape, indices, first=0):
     flat = xp.zeros(indices.shape[:-1], dtype="int64")
     for i, size in enumerate(shape):
         at = indices[..., i]
-        _check(at, first + i, size)
+        _check(xp, at, first + i, size)
         flat = flat * size + xp.where(at < 0, at + size, at)
     return flat
 
@@ -137,7 +138,7 @@ def _places(xp, shape, indices, first=0):
 def _places_along(xp, shape, indices, axis):
     """Where `indices` points along an axis, in a flat array of this shape; on the other axes an element keeps its place."""
     axis %= len(shape)
-    _check(indices, axis, shape[axis])
+    _check(xp, indices, axis, shape[axis])
     flat = xp.zeros((1,) * len(shape), dtype="int64")
     for i, size in enumerate(shape):
         if i == axis:

@@ -30,9 +30,13 @@ def _picked(xp: Any, input: Any, target: Any, weight: Any = None, *, ignore_inde
 
 def _check_labels(xp: Any, classes: Any, count: int) -> None:
     """One pass: seen without their sign, negative labels are the largest of all."""
-    if classes.size and xp.maximum.reduce(classes.view(f"u{classes.dtype.itemsize}"), axis=None) >= count:
+
+    def error() -> IndexError:
         wrong = classes[(classes < 0) | (classes >= count)]
-        raise IndexError(f"the label {int(wrong[0])} is no class; the scores have {count} classes, 0 to {count - 1}")
+        return IndexError(f"the label {int(wrong[0])} is no class; the scores have {count} classes, 0 to {count - 1}")
+
+    if classes.size:
+        xp.require(xp.maximum.reduce(classes.view(f"u{classes.dtype.itemsize}"), axis=None) < count, error)
 
 
 negative_log_likelihood_loss = in_single(_picked)

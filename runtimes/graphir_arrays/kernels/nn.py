@@ -7,6 +7,7 @@ the map for each tap of the kernel. Both see what the window of a place covers t
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from graphir.ops._windows import Window, transposed_windows, windows
@@ -14,10 +15,12 @@ from graphir.ops._windows import Window, transposed_windows, windows
 from ..kernel import Bound, Site, prepared
 from ..precision import in_single
 
+EMPTY = 64  # how many times as large as what is in it a padded map may be
 BLOCK = 1 << 20  # elements of windows that are copied at a time: few enough to stay in cache, enough for a good matrix product
 
 Span = tuple[slice, slice]
-Slide = tuple[Window, list[Span | None]]
+Taps = list[tuple[int, Span]]  # those that fall on something: which, and where
+Slide = tuple[Window, Taps]
 
 
 # ---- convolution ----------------------------------------------------------------------------------------------------------------------
@@ -43,6 +46,8 @@ def convolution(xp: Any, x: Any, w: Any, attributes: dict[str, Any], constant: A
 
     filters = None if constant is None else laid_out(constant)
     blocks = _blocks(slides, shape, group * depth)
+    if math.prod(s.span for s in slides) > EMPTY * math.prod(s.size + s.out for s in slides):
+        return partial(_by_taps, xp, slides, shape, group, constant)
 
     def run(x: Any, w: Any, b: Any = None, out: Any = None) -> Any:
         y = xp.empty(shape, x.dtype) if out is None else out
@@ -59,6 +64,22 @@ def convolution(xp: Any, x: Any, w: Any, attributes: dict[str, Any], constant: A
         return y
 
     return run
+
+
+def _by_taps(
+    xp: Any, slides: tuple[Window, ...], shape: tuple[int, ...], group: int, constant: Any, x: Any, w: Any, b: Any = None, out: Any = None
+) -> Any:  # fmt: skip
+    """The convolution, a matrix product for each tap, of what it falls on: where windows see so little that x is not worth padding."""
+    y = xp.empty(shape, x.dtype) if out is None else out
+    y[...] = 0 if b is None else b.reshape(-1, *(1 for _ in slides))
+    w = w if constant is None else constant
+    for tap, at in _taps([spans(s, s.out, s.size) for s in slides]):
+        places, elements = zip(*at)
+        part = x[(..., *elements)]
+        flat = part.reshape(x.shape[0], group, x.shape[1] // group, -1)
+        by = w[(slice(None), slice(None), *tap)].reshape(group, w.shape[0] // group, w.shape[1])
+        y[(..., *places)] += xp.matmul(by, flat).reshape(*shape[:2], *part.shape[2:])
+    return y
 
 
 def _windows(x: Any, kernel: tuple[int, ...], a: dict[str, Any]) -> tuple[Window, ...]:
@@ -136,30 +157,29 @@ def conv_transpose(site: Site) -> Bound:
 # ---- windows, tap by tap --------------------------------------------------------------------------------------------------------------
 
 
-def spans(window: Window, places: int, size: int) -> list[Span | None]:
-    """For each tap of a window: the places at which it falls on the axis of `size`, and the elements that it falls on. None where there are none."""
-    found: list[Span | None] = []
-    for tap in range(window.taps):
+def spans(window: Window, places: int, size: int) -> Taps:
+    """For each tap of a window that falls on the axis of `size`: at which places, and on which elements."""
+    found: Taps = []
+    least = -((places - 1) * window.stride - window.begin) // window.dilation  # taps before it fall short even at the last place
+    for tap in range(max(0, least), min(window.taps, (size - 1 + window.begin) // window.dilation + 1)):
         offset = tap * window.dilation - window.begin
         first = max(0, -(offset // window.stride))
         last = min(places, (size - 1 - offset) // window.stride + 1)
         start = first * window.stride + offset
-        some = last > first
-        found.append((slice(first, last), slice(start, start + (last - first - 1) * window.stride + 1, window.stride)) if some else None)
+        if last > first:
+            found.append((tap, (slice(first, last), slice(start, start + (last - first - 1) * window.stride + 1, window.stride))))
     return found
 
 
-def _taps(axes: list[list[Span | None]]) -> list[tuple[tuple[int, ...], list[Span]]]:
+def _taps(axes: list[Taps]) -> list[tuple[tuple[int, ...], list[Span]]]:
     """Every tap of a window of several axes that falls on something, with its spans."""
-    taps = itertools.product(*(range(len(a)) for a in axes))
-    found = [(t, [a[i] for a, i in zip(axes, t)]) for t in taps]
-    return [(t, at) for t, at in found if all(s is not None for s in at)]  # pyright: ignore[reportReturnType]
+    return [(tuple(t for t, _ in taps), [at for _, at in taps]) for taps in itertools.product(*axes)]
 
 
-def slide(xp: Any, x: Any, axis: int, window: Window, taps: list[Span | None], combine: Callable[..., Any], start: Any) -> Any:
+def slide(xp: Any, x: Any, axis: int, window: Window, taps: Taps, combine: Callable[..., Any], start: Any) -> Any:
     """x combined along one axis over the taps of a window, given by their spans; `start` stands where none falls. The result may be a view of x."""
     lead, everywhere = (slice(None),) * axis, slice(0, window.out)
-    parts = [(places, x[(*lead, elements)]) for places, elements in filter(None, taps)]
+    parts = [(places, x[(*lead, elements)]) for _, (places, elements) in taps]
     whole = [part for places, part in parts if places == everywhere]
     edges = [(places, part) for places, part in parts if places != everywhere]
     if len(whole) > 1:
@@ -228,7 +248,7 @@ def _max_with_indices(xp: Any, x: Any, slides: list[Slide], lowest: Any, storage
         shape = (*y.shape[:axis], window.out, *y.shape[axis + 1 :])
         best, best_at = xp.full(shape, lowest, x.dtype), xp.zeros(shape, xp.int64)
         lead = (slice(None),) * axis
-        for places, elements in filter(None, reversed(taps)):
+        for _, (places, elements) in reversed(taps):
             part, old = y[(*lead, elements)], best[(*lead, places)]
             better = (part >= old) | (part != part)
             best[(*lead, places)] = xp.where(better, part, old)
@@ -258,7 +278,10 @@ def _covered(xp: Any, window: Window, padding: bool) -> Any:
     """At each place, how many taps fall on the axis, or with `padding` on the padded axis."""
     if padding:
         window = window._replace(size=window.begin + window.size + window.end, begin=0)
-    return slide(xp, xp.ones(window.size), 0, window, spans(window, window.out, window.size), xp.add, 0)
+    starts = xp.arange(window.out) * window.stride - window.begin
+    first = xp.maximum(-(starts // window.dilation), 0)
+    last = xp.minimum((window.size - 1 - starts) // window.dilation, window.taps - 1)
+    return xp.maximum(last - first + 1, 0)
 
 
 @in_single
@@ -282,18 +305,23 @@ def _root(xp: Any, x: Any, p: int) -> Any:
     return x if p == 1 else xp.sqrt(x) if p == 2 else x ** (1 / p)
 
 
+def average(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """The mean over these axes, which stay with size 1; NaN where there is nothing."""
+    return xp.add.reduce(x, axis=axes, keepdims=True) / x.dtype.type(math.prod(x.shape[a] for a in axes))
+
+
 def _spatial(x: Any) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
 
 
 @in_single
 def global_average_pool(xp: Any, x: Any) -> Any:
-    return xp.mean(x, axis=_spatial(x), keepdims=True)
+    return average(xp, x, _spatial(x))
 
 
 @in_single
 def global_max_pool(xp: Any, x: Any) -> Any:
-    return xp.max(x, axis=_spatial(x), keepdims=True)
+    return xp.max(x, axis=_spatial(x), keepdims=True, initial=_lowest(xp, x.dtype))
 
 
 @in_single

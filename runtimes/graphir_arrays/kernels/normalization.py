@@ -9,7 +9,7 @@ from graphir.ops.nn import windows
 
 from ..kernel import Bound, Site, prepared
 from ..precision import in_single
-from .nn import slide, spans
+from .nn import average, slide, spans
 
 
 @in_single
@@ -39,8 +39,8 @@ def batch_normalization(site: Site) -> Bound:
         return apply(x, *folded, out), None, None
 
     def train(x: Any, scale: Any, b: Any, mean: Any, var: Any, out: Any = None) -> tuple[Any, Any, Any]:
-        now = xp.mean(x, axis=aside, keepdims=True)
-        spread = xp.mean(xp.square(x - now), axis=aside)
+        now = average(xp, x, aside)
+        spread = average(xp, xp.square(x - now), aside).reshape(-1)
         now = now.reshape(-1)
         momentum = a["momentum"]
         moved = [(old * momentum + new * (1 - momentum)).astype(old.dtype, copy=False) for old, new in ((mean, now), (var, spread))]
@@ -155,8 +155,8 @@ def lp_normalization(xp: Any, input: Any, *, axis: int, p: int) -> Any:
 
 @in_single
 def mean_variance_normalization(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
-    y = x - xp.mean(x, axis=axes, keepdims=True)
-    y /= xp.sqrt(xp.mean(y * y, axis=axes, keepdims=True)) + 1e-9
+    y = x - average(xp, x, axes)
+    y /= xp.sqrt(average(xp, y * y, axes)) + 1e-9
     return y
 
 
@@ -170,7 +170,9 @@ def dropout(site: Site) -> Bound:
         probability = 0.5 if ratio is None else float(ratio)
         if training_mode is None or not training_mode or probability == 0:
             return data, xp.ones(data.shape, BOOL) if masked else None
-        numbers = xp.random.RandomState(seed).uniform(0, 1, data.shape) if draw is None or seed is not None else draw().random(data.shape)
+        numbers = (
+            xp.host.random.RandomState(seed).uniform(0, 1, data.shape) if draw is None or seed is not None else draw().random(data.shape)
+        )
         kept = xp.asarray(numbers >= probability)
         wide = data if data.dtype.itemsize >= 4 else data.astype(FLOAT32)
         factor = 1 / (1 - probability) if probability < 1 else 0

@@ -47,6 +47,8 @@ def _unroll(
         x, initial = xp.swapaxes(x, 0, 1), [s if s is None else xp.swapaxes(s, 0, 1) for s in initial]
     directions, hidden = r.shape[0], r.shape[2]
     time, batch, _ = x.shape
+    if sequence_lens is not None and sequence_lens.size and not 0 <= int(sequence_lens.min()) <= int(sequence_lens.max()) <= time:
+        raise ValueError(f"sequence_lens goes from {sequence_lens.min()} to {sequence_lens.max()}; expected 0 to {time}")
     y = (batch, time, directions, hidden) if layout else (time, directions, batch, hidden)
     last = (batch, directions, hidden) if layout else (directions, batch, hidden)
     made = [xp.empty(shape, wide) for shape in (y, *[last] * len(initial))]
@@ -73,7 +75,7 @@ def _walk(xp, cell: Cell, projected, states: list[Any], y, lengths, backwards: b
     for t in range(len(y) - 1, -1, -1) if backwards else range(len(y)):
         new = cell(projected[t], states, y[t])
         if t >= shortest:
-            inside = (lengths > t)[:, None]  # pyright: ignore[reportOptionalOperand]
+            inside = xp.asarray(lengths > t)[:, None]  # pyright: ignore[reportOptionalOperand]
             new = [xp.where(inside, a, b) for a, b in zip(new, states)]
             xp.copyto(y[t], 0, where=~inside)
         states = new

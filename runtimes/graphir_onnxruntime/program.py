@@ -1,0 +1,266 @@
+"""A model compiled for ONNX Runtime: takes feeds, returns fetches, holds the state."""
+
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+
+import graphir
+from graphir.collector import collector_paused
+from graphir.dtypes import STRING, as_dtype
+from graphir.feeds import check_names, checked, missing, no_state, other_state
+from graphir.ir import Weight
+from graphir.model import Model
+from graphir.ops import Op
+from graphir.plugins import LimitError, Limits
+from graphir.types import OptionalType, TensorType
+
+from .session import DOMAINS, Refusal, cut, dense, expand, explained, is_plain, lift_states, open_session, options
+from .values import copied, from_ort, to_ort
+
+SESSIONS = 16  # how many sets of fetches are remembered
+
+
+class _Ready(NamedTuple):
+    """A session for one set of values. inputs, outputs: their names there; plain: whether all of them are tensors that OrtValues hold."""
+
+    model: Model
+    session: onnxruntime.InferenceSession
+    inputs: list[str]
+    outputs: list[str]
+    plain: bool
+
+
+class OrtProgram:
+    """Runs one model through ONNX Runtime. For one thread; `clone` gives another that shares its constants.
+
+    state: the weights of kind "state" by address: read it, assign to it.
+    """
+
+    def __init__(self, model: Model, limits: Limits, seed: int, threads: int | None):
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}; expected at least 1")
+        self._given = model.copy()
+        self._model = model.copy()
+        self._limits = limits
+        self._seed = seed
+        self._threads = threads
+        self._is_random = any(isinstance(n.op, Op) and n.op.random for g in model.graphs() for n in g.nodes)
+        self._held: dict[str, onnxruntime.OrtValue] = {}
+        self._sessions: dict[tuple[str, ...], _Ready] = {}
+        self._last: _Ready | None = None
+        with collector_paused():
+            expand(self._model, lambda op: op.domain not in DOMAINS)
+            self._state = {a: to_ort(np.array(dense(w))) for a, w in self._model.weights.items() if w.kind == "state"}
+            inputs, updates = lift_states(self._model)
+        self._state_inputs = {a: v.name for a, v in inputs.items()}
+        self._updates = {a: v.name for a, v in updates.items()}
+        self._outputs = tuple(v.name for v in model.outputs)
+        self.state: MutableMapping[str, Any] = _State(self)
+        self._ready([*(v.name for v in self._model.outputs), *self._updates.values()])  # what is refused is refused now
+
+    # ---- running --------------------------------------------------------------------------------------------------------------------
+
+    def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> dict[str, Any]:
+        """The values at the addresses in `fetch` (default: the model's outputs), each a new array.
+
+        feeds: name -> array, of the dtype and shape that the input has; lists of numbers take its dtype. Updates take place after the run, all at once, but
+        for a run with `fetch`, which changes nothing. Raises ValueError for feeds that do not fit and for values of bodies, KeyError for an unknown address.
+        """
+        fetch = [fetch] if isinstance(fetch, str) else fetch
+        wanted = {a: self._named(a) for a in (self._outputs if fetch is None else fetch)}
+        updates = self._updates if fetch is None else {}
+        ready = self._ready([*wanted.values(), *updates.values()])
+        given = self._feed(feeds, {*(ready.inputs if ready else ()), *wanted.values(), *updates.values()})
+        made = self._call(ready, given) if ready else {}
+        state = self._state
+        self._state = {**state, **{a: self._as_state(a, name, made, given) for a, name in updates.items()}}
+        kept = {*updates.values()}
+        return {a: self._handed_out(name, made, given, name in kept) for a, name in wanted.items()}
+
+    def _named(self, address: str) -> str:
+        """The name, in the graph that is run, of the value at an address."""
+        if address in self._state_inputs:
+            return self._state_inputs[address]
+        v = self._given.find(address)
+        if v.graph is self._given.graph:
+            return self._state_inputs.get(v.name, v.name) if isinstance(v, Weight) else v.name
+        raise ValueError(
+            f"{address} is made in a body, and ONNX Runtime hands out values of the main graph only; "
+            "fetch it with runtime numpy, or fetch what the node with the body makes"
+        )
+
+    def _feed(self, feeds: Mapping[str, Any], needed: set[str]) -> dict[str, Any]:
+        """What goes in, by name: OrtValues for tensors, but for those of strings. Raises ValueError for what does not fit."""
+        check_names(self._given.inputs, feeds)
+        sizes: dict[str, int] = {}
+        found: dict[str, Any] = {}
+        for v in self._given.inputs:
+            if v.name in feeds:
+                x = feeds[v.name]
+                found[v.name] = self._tensor(checked(v, x, sizes)) if isinstance(v.type, TensorType) else _element(x)
+            elif isinstance(v, Weight):
+                continue  # the session has the default
+            elif isinstance(v.type, OptionalType):
+                found[v.name] = None
+            elif v.name in needed:
+                raise missing(v)
+        found.update((name, self._state[a]) for a, name in self._state_inputs.items())
+        return found
+
+    def _tensor(self, x: Any) -> Any:
+        array = np.asarray(x)
+        return np.asarray(array, object) if array.dtype.kind in "USO" else to_ort(array)
+
+    def _call(self, ready: _Ready, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What a session makes, by name: OrtValues, or where not all is plain, arrays, lists and None."""
+        inputs = {name: given[name] for name in ready.inputs if name in given}
+        run_options = onnxruntime.RunOptions()
+        run_options.log_severity_level = 4
+        stop = threading.Timer(self._limits.seconds or 0, lambda: setattr(run_options, "terminate", True))
+        if self._limits.seconds is not None:
+            stop.start()
+        self._last = ready
+        try:
+            run = ready.session.run_with_ort_values if ready.plain else ready.session.run
+            return dict(zip(ready.outputs, run(ready.outputs, inputs, run_options), strict=True))  # pyright: ignore[reportArgumentType]
+        except Exception as e:
+            if run_options.terminate:
+                raise LimitError(f"the run took more than {self._limits.seconds} s; raise the limit on seconds if that is meant") from None
+            raise ValueError(explained(ready.model, e)) from e
+        finally:
+            stop.cancel()
+
+    def _value(self, name: str, made: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        """A value as it is held: made by the run, given to it, or a weight."""
+        if name in made:
+            return made[name]
+        if name in given:
+            return given[name]
+        return dense(self._model.graph.weights[name])
+
+    def _handed_out(self, name: str, made: Mapping[str, Any], given: Mapping[str, Any], kept: bool) -> Any:
+        x = self._value(name, made, given)
+        array = from_ort(x) if isinstance(x, onnxruntime.OrtValue) else x
+        return array if name in made and not kept and not isinstance(array, np.generic) else copied(array)
+
+    def _as_state(self, address: str, name: str, made: Mapping[str, Any], given: Mapping[str, Any]) -> onnxruntime.OrtValue:
+        """What a state becomes. Raises ValueError where it is of another type."""
+        x = self._value(name, made, given)
+        old = self._state[address]
+        new = x if isinstance(x, onnxruntime.OrtValue) else to_ort(np.array(x))
+        if (new.shape(), new.element_type()) != (old.shape(), old.element_type()):
+            raise other_state(address, _type_of(from_ort(old)), _type_of(from_ort(new)))
+        if name in given and x is given[name] and name not in self._state_inputs.values():
+            return to_ort(np.array(from_ort(new)))  # the caller may write to what was fed
+        return new
+
+    # ---- sessions -------------------------------------------------------------------------------------------------------------------
+
+    def _ready(self, names: Sequence[str]) -> _Ready | None:
+        """The session that makes the values of these names; None where none of them is made by a node."""
+        made = {v.name for node in self._model.graph.nodes for v in node.outputs if v is not None}
+        key = tuple(dict.fromkeys(name for name in names if name in made))
+        if not key or key in self._sessions:
+            return self._sessions.get(key)
+        if len(self._sessions) >= SESSIONS:
+            self._sessions.pop(next(iter(self._sessions)))
+        model = cut(self._model, key)
+        try:
+            with collector_paused():
+                onnxruntime.set_seed(self._seed)
+                session = open_session(model, options(self._threads), self._held)
+        except Refusal as e:
+            lacks = e.lacks
+            if lacks is None or not (expand(self._model, lambda op: op.name == lacks) or expand(self._model, lambda op: True)):
+                raise  # the second: the operator may come out of one that ONNX Runtime itself decomposes
+            self._sessions, self._held = {}, {}
+            return self._ready(names)
+        inputs = {v.name: v.type for v in session.get_inputs()} | {v.name: v.type for v in session.get_overridable_initializers()}
+        kinds = inputs | {v.name: v.type for v in session.get_outputs()}
+        ready = self._sessions[key] = _Ready(model, session, list(inputs), list(key), is_plain(kinds))
+        return ready
+
+    # ---- looking inside -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> str:
+        """The graph that ran last, as it was handed to ONNX Runtime. Empty before the first run."""
+        return str(self._last.model) if self._last is not None else ""
+
+    @property
+    def stages(self) -> list[str]:
+        """The model as given, as it is handed to ONNX Runtime, and what ONNX Runtime makes of it, for the model's outputs."""
+        ready = self._ready([*(v.name for v in self._model.outputs), *self._updates.values()])
+        found = [_stage("as given", self._given)]
+        if ready is None:
+            return found
+        found.append(_stage("for ONNX Runtime", ready.model))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "optimized.onnx"
+            wanted = options(self._threads)
+            wanted.optimized_model_filepath = str(path)
+            open_session(cut(self._model, ready.outputs), wanted, self._held)
+            return [*found, _stage("optimized by ONNX Runtime", graphir.load(path))]
+
+    def clone(self) -> "OrtProgram":
+        """Another program for the same model, with its own state, which starts as this one's is now; random numbers start anew."""
+        other = object.__new__(OrtProgram)
+        other.__dict__.update(self.__dict__)
+        other._sessions = {} if self._is_random else dict(self._sessions)
+        other._last = None
+        other._held = dict(self._held)
+        other._state = dict(self._state)  # the values themselves are never written to
+        other.state = _State(other)
+        return other
+
+
+class _State(MutableMapping[str, Any]):
+    """The state of a program: reading copies, writing checks and copies."""
+
+    def __init__(self, program: OrtProgram):
+        self._program = program
+
+    def __getitem__(self, address: str) -> Any:
+        return np.array(from_ort(self._program._state[address]))
+
+    def __setitem__(self, address: str, x: Any) -> None:
+        state = self._program._state
+        if address not in state:
+            raise no_state(address, state, self._program._given.weights)
+        old = _type_of(from_ort(state[address]))
+        x = np.array(x, None if hasattr(x, "dtype") else old.dtype)
+        if _type_of(x) != old:
+            raise other_state(address, old, _type_of(x))
+        state[address] = to_ort(x)
+
+    def __delitem__(self, address: str) -> None:
+        raise TypeError("state cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._program._state)
+
+    def __len__(self) -> int:
+        return len(self._program._state)
+
+
+def _element(x: Any) -> Any:
+    """A sequence's or optional's content as ONNX Runtime takes it."""
+    if isinstance(x, list | tuple):
+        return [_element(y) for y in x]
+    if hasattr(x, "dtype"):
+        array = np.asarray(x)
+        return np.asarray(array, object) if as_dtype(array.dtype) == STRING else array
+    return x
+
+
+def _type_of(array: np.ndarray) -> TensorType:
+    return TensorType(as_dtype(array.dtype), array.shape)
+
+
+def _stage(name: str, model: Model) -> str:
+    return f"--- {name} ---\n{model}"

@@ -1,0 +1,169 @@
+"""From a model to a session of ONNX Runtime: states as inputs, what it lacks decomposed, cut down to what is asked for, weights by reference."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+import graphir
+from graphir.dtypes import STRING
+from graphir.ir import Node, Value, Weight
+from graphir.model import Model
+from graphir.ops import Op, decompose
+from graphir.passes.expand import inline_calls
+from graphir.passes.infer import infer
+from graphir.passes.prune import prune
+from graphir.passes.upgrade import replace_node, upgrade
+from graphir.tensors import Tensor
+
+from .values import can_hold, to_ort
+
+DOMAINS = ("", "ai.onnx.ml", "com.microsoft")  # whose operators ONNX Runtime has
+SMALL = 1024  # bytes; smaller weights travel in the model, where shapes are inferred from them
+
+
+class Refusal(TypeError):
+    """A model that ONNX Runtime does not take. lacks: the operator that it does not have for these element types."""
+
+    def __init__(self, message: str, lacks: str | None = None):
+        super().__init__(message)
+        self.lacks = lacks
+
+
+def lift_states(model: Model) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Make the states of a model inputs, and its updates values like others, in place. Returns both by the state's address: the inputs, what they become."""
+    states = {a: w for a, w in model.weights.items() if w.kind == "state"}
+    addresses = {w: a for a, w in states.items()}
+    inputs: dict[str, Value] = {}
+    for address, w in states.items():
+        inputs[address] = model.graph.input(model.graph.fresh(w.name), w.type)
+        w.graph.replace_uses(w, inputs[address])
+    updates = {addresses[w]: v for w, v in model.updates.items()}
+    for w in list(model.updates):
+        model.stop_updating(w)
+    for w in states.values():
+        w.graph.drop_weight(w)
+    return inputs, updates
+
+
+def expand(model: Model, lacking: Callable[[Op], bool]) -> bool:
+    """Put decompositions in place of the ops that are `lacking` and have one, in place, to any depth. Returns whether there were any."""
+    if not any(_to_expand(node.op, lacking) for graph in model.graphs() for node in graph.nodes):
+        return False
+    upgrade(model)
+    inline_calls(model)
+    infer(model)
+    again = True
+    while again:
+        again = False
+        for graph in list(model.graph.walk()):
+            with graph:
+                for node in graph.edit():
+                    if _to_expand(node.op, lacking):
+                        replace_node(node, decompose(node))
+                        again = True
+    infer(model)
+    return True
+
+
+def _to_expand(op: Any, lacking: Callable[[Op], bool]) -> bool:
+    return isinstance(op, Op) and op.decomposition is not None and lacking(op)
+
+
+def cut(model: Model, names: Sequence[str]) -> Model:
+    """A copy of a model that makes the values of these names in its main graph and nothing else. Its nodes have names, for errors to tell."""
+    model = model.copy()
+    values = {v.name: v for v in model.graph.values()}
+    model.graph.outputs = [values[name] for name in names]
+    prune(model)
+    for v in [v for v in model.inputs if not v.uses]:
+        if isinstance(v, Weight):
+            model.graph.drop_weight(v)
+        else:
+            model.graph.drop_input(v)
+    for graph in model.graphs():
+        for node in graph.nodes:
+            node.name = node.label
+    return model
+
+
+def options(threads: int | None) -> onnxruntime.SessionOptions:
+    """Those of every session: what goes wrong is raised, not logged."""
+    found = onnxruntime.SessionOptions()
+    found.log_severity_level = 4
+    if threads is not None:
+        found.intra_op_num_threads = threads
+    return found
+
+
+def open_session(
+    model: Model, given: onnxruntime.SessionOptions, held: dict[str, onnxruntime.OrtValue]
+) -> onnxruntime.InferenceSession:  # fmt: skip
+    """A session that runs a model. held: the weights by name, which more sessions may share; those that are wanted and not there are entered.
+
+    Raises Refusal.
+    """
+    big = {name: w for name, w in model.graph.weights.items() if _goes_apart(w)}
+    for name, w in big.items():
+        held.setdefault(name, to_ort(dense(w)))
+        w.tensor = Tensor.of(dense(w))  # an object of its own: what else has this data is written with it
+        if _stays_as_it_is(w):
+            given.add_initializer(name, held[name])
+    if big:
+        given.add_external_initializers(list(big), [held[name] for name in big])
+    data = graphir.dumps(model, format="onnx", without=list(big))
+    try:
+        return onnxruntime.InferenceSession(data, given, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        lacks = re.search(r"Could not find an implementation for (\w+)\(", str(e))
+        text = f"ONNX Runtime {onnxruntime.__version__} refuses the model: {explained(model, e)}"
+        raise Refusal(text, lacks[1] if lacks else None) from e
+
+
+# The operands that ONNX Runtime reads as they are: (operator, which). Others it may transpose where they stand, to move a Transpose over their node, and then
+# a value given by `add_initializer` would take the place of the transposed one. Given by `add_external_initializers` alone, they are copied once, and right.
+_AS_THEY_ARE = {
+    ("MatMul", 1), ("Gemm", 1), ("Conv", 1), ("ConvTranspose", 1), ("Gather", 0), ("MatMulInteger", 1), ("ConvInteger", 1),
+    *((name, i) for name in ("LSTM", "GRU", "RNN") for i in (1, 2)),
+}  # fmt: skip
+
+
+def _stays_as_it_is(w: Weight) -> bool:
+    return all(
+        isinstance(user, Node) and all((user.op.name, i) in _AS_THEY_ARE for i, v in enumerate(user.inputs) if v is w) for user in w.uses
+    )
+
+
+def _goes_apart(w: Weight) -> bool:
+    t = w.tensor
+    return w.kind == "constant" and isinstance(t, Tensor) and t.dtype != STRING and t.nbytes >= SMALL and can_hold(t.dtype)
+
+
+def dense(w: Weight) -> np.ndarray:
+    """A weight's data, sparse ones filled in."""
+    t = w.tensor
+    return t.array if isinstance(t, Tensor) else t.dense()
+
+
+_NODE = re.compile(
+    r"""Node, \("(.*?)", |node with name '(.*?)'|in node \((.*?)\)|Name:'(.*?)'|Node:? ?\((.*?)\) (?:Op|has)|node (?:name )?'(.*?)'"""
+)
+
+_OPERATOR = re.compile(r"([\w.]+):(\w+)\(-?\d+\)")
+
+
+def explained(model: Model, error: Exception) -> str:
+    """What ONNX Runtime says, after the node that it speaks of, where it names one."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error)).strip()
+    names = {name for match in _NODE.finditer(text) for name in match.groups() if name}
+    operators = set(_OPERATOR.findall(text)) if not names else set()
+    nodes = (node for graph in model.graphs() for node in graph.nodes)
+    node = next((n for n in nodes if n.name in names or (n.op.domain, n.op.name) in operators), None)
+    return f"node {node.label!r} ({node.op}): {text}" if node is not None else text
+
+
+def is_plain(kinds: Mapping[str, str]) -> bool:
+    """Whether values of these types, as ONNX Runtime calls them, are tensors that OrtValues hold: not strings, sequences, optionals or maps."""
+    return all(kind.startswith("tensor(") and kind != "tensor(string)" for kind in kinds.values())
