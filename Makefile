@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test lint format test-models models docs clean
+.PHONY: help run test lint format test-models test-cuda models docs clean
 
 help:
 	@echo "make run          train a network on digits, check it, run it, compare with ONNX Runtime"
 	@echo "make test         lint, types, tests"
 	@echo "make format       put the code into its standard form"
-	@echo "make test-models  fetch real models and check that they come back byte for byte"
+	@echo "make test-models  fetch real models: they come back byte for byte, run, and have gradients; and docs/file_types.md"
+	@echo "make test-cuda    install CuPy, hold its names against what the tests think they are, and test on a GPU if there is one"
+	@echo "make docs         write the pages that come from the code: docs/operators.md"
 	@echo "make models       train the networks in models/ again"
 	@echo "make clean        remove .venv and caches"
 
@@ -29,7 +31,17 @@ format: .venv/test.stamp
 
 test-models: .venv/test.stamp
 	$(BIN)/python tests/fetch_models.py
-	$(BIN)/pytest -n 2 tests/test_models.py
+	$(BIN)/pytest -n 2 tests/test_models.py "tests/test_docs.py::test_page[file_types.md]"
+
+# CUDA=13 for a driver of CUDA 13.
+CUDA ?= 12
+test-cuda: .venv/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cuda$(CUDA)]'
+	$(BIN)/python tests/strict/make_table.py --check
+	$(BIN)/pytest -m gpu -rs
+
+docs: .venv/test.stamp
+	$(BIN)/python docs/make_tables.py
 
 models: .venv/run.stamp
 	$(BIN)/python models/digits.py

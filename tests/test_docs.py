@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 SHELL = ("sh", "bash", "shell")
+NEEDS = {"file_types.md": (".models", "README.md", "LICENSE", "Makefile", "pyproject.toml", "graphir")}  # of the repository, beyond models/
 INSTALLS = ("pip ", "python -m pip ", "python3 -m venv ", "git ", "cd ", ". .venv/")
 
 
@@ -55,6 +56,10 @@ def check_terminal(text: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_page(page, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in NEEDS.get(page.name, ()):
+        if not (ROOT / name).exists():
+            pytest.skip(f"it needs {name}, which make test-models fetches")
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     names = {"__name__": page.stem}
     for language, text, line in blocks(page):

@@ -14,9 +14,9 @@ import cases
 from cases import Case
 from graphir import Graph, Model, Tensor, TensorType, Value
 from graphir.dims import Expr, atoms, substitute, symbol
-from graphir.dtypes import DTYPES, STRING
+from graphir.dtypes import DTYPES, NAMES, STRING
 from graphir.ops import OPS, OPSETS, Op, arguments
-from graphir.types import OptionalType, SequenceType, Type
+from graphir.types import MapType, OptionalType, SequenceType, Type
 from graphir_arrays.interpret import interpret
 from graphir_arrays.kernel import Site, bind, find
 from graphir_numpy.namespace import xp
@@ -29,6 +29,8 @@ BY_NAME = {op.name: op for op in OPS.values()}
 DIFFERENCES: dict[tuple[str, str], str] = {
     ("Constant", "value"): "every value_* attribute is optional, one must be given",
 }
+# The last versions of operators that are deprecated: op -> version.
+LAST: dict[str, int] = {"TreeEnsembleClassifier": 3, "TreeEnsembleRegressor": 3}
 
 
 def test_every_op_has_rows() -> None:
@@ -166,11 +168,21 @@ def _run(op: Op, row: Case, arrays: list[Any], constant: bool) -> tuple[list[Any
 def _type(x: Any) -> Type:
     if isinstance(x, list):
         return SequenceType(_type(x[0]) if x else None)
+    if isinstance(x, dict):
+        key, value = next(iter(x.items()))
+        return MapType(_plain_dtype(key), TensorType(_plain_dtype(value), ()))
     return TensorType(STRING if x.dtype.kind in "OUS" else x.dtype, x.shape)
+
+
+def _plain_dtype(x: Any) -> str:
+    return {str: "string", int: "int64", float: "float32"}[type(x)]
 
 
 def _check_type(got: Any, type_: Type) -> None:
     """The array that was made fits the type that was inferred."""
+    if isinstance(type_, MapType):
+        assert isinstance(got, dict) and all(_plain_dtype(k) == NAMES[type_.key] for k in got)
+        return
     if isinstance(type_, SequenceType):
         assert isinstance(got, list)
         for x in got:
@@ -191,6 +203,9 @@ def _check_close(got: Any, want: Any, tolerance: float) -> None:
         for g, w in zip(got, want):
             _check_close(g, w, tolerance)
         return
+    if isinstance(want, dict):
+        assert got.keys() == want.keys()
+        got, want = [got[k] for k in want], list(want.values())
     want = np.asarray(want)
     assert np.shape(got) == want.shape
     if want.dtype.kind in "OUS" or want.dtype.kind == "b":
@@ -232,7 +247,9 @@ def _proto(graph: Graph) -> onnx.ModelProto:
         nodes.append(helper.make_node(n.op.name, inputs, outputs, domain=n.op.domain, **attributes))
     ins, outs = ([helper.make_value_info(v.name, _onnx_type(v.type)) for v in values] for values in (graph.inputs, graph.outputs))
     weights = [numpy_helper.from_array(np.asarray(w.tensor.array), w.name) for w in graph.weights.values() if isinstance(w.tensor, Tensor)]
-    return helper.make_model(helper.make_graph(nodes, "case", ins, outs, weights), opset_imports=[helper.make_opsetid("", OPSETS[""])])
+    opsets = {"": OPSETS[""]} | {n.op.domain: LAST.get(n.op.name, OPSETS.get(n.op.domain, 1)) for n in graph.nodes}
+    imports = [helper.make_opsetid(domain, opset) for domain, opset in opsets.items()]
+    return helper.make_model(helper.make_graph(nodes, "case", ins, outs, weights), opset_imports=imports)
 
 
 def _onnx_attribute(kind: str, x: Any) -> Any:
@@ -248,6 +265,8 @@ def _onnx_type(t: Type) -> onnx.TypeProto:
         return helper.make_sequence_type_proto(_onnx_type(t.element or TensorType("float32")))
     if isinstance(t, OptionalType):
         return helper.make_optional_type_proto(_onnx_type(t.element or TensorType("float32")))
+    if isinstance(t, MapType):
+        return helper.make_map_type_proto(helper.np_dtype_to_tensor_dtype(t.key), _onnx_type(t.value or TensorType("float32")))
     assert isinstance(t, TensorType)
     shape = None if t.shape is None else [d if isinstance(d, int) else None for d in t.shape]
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(t.dtype), shape)

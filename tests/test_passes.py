@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import graphir
 from graphir import Function, Graph, Model, Tensor, TensorType, Value, ops
 from graphir.nodes import Operator, Ref
 from graphir.passes.dedupe import dedupe
@@ -72,6 +73,41 @@ def test_text_before_and_after(name: str, run: Callable[[Model], None], build: C
     run(model)
     assert body_lines(model) == lines
     assert verify(model) == []
+
+
+def part(x: Value, before: int, after: int) -> Value:
+    return ops.arrange.pad(x, [0, before, 0, after])
+
+
+SIMPLER = [
+    ("a transpose that turns all axes round", lambda x: S.transpose(E.exp(S.transpose(S.transpose(x), perm=(1, 0)))), "Exp Transpose"),
+    ("a transpose that turns one axis", lambda x: E.exp(S.transpose(ops.reduce.reduce_max(x, [0], keepdims=0))), "ReduceMax Exp"),
+    ("Gemm transposes", lambda x: S.transpose(ops.math.gemm(x, E.exp(x), transA=1, alpha=2.0)), "Exp Gemm"),
+    ("Gemm transposes what it has not", lambda x: S.transpose(ops.math.gemm(x, E.exp(x), transB=1), perm=(1, 0)), "Exp Gemm"),
+    ("Gemm that adds", lambda x: S.transpose(ops.math.gemm(x, x, [1.0, 2.0, 3.0, 4.0], transA=1)), "Gemm Transpose"),
+    ("a product that is read twice", lambda x: E.sub(S.transpose(g := ops.math.gemm(x, E.exp(x), transA=1)), g), "Exp Gemm Transpose Sub"),
+    ("parts of a whole", lambda x: E.sum_(part(E.exp(x), 4, 4), part(x, 0, 8), part(E.neg(x), 8, 0)), "Exp Neg Concat"),
+    ("parts at one end", lambda x: E.sum_(part(E.exp(x), 7, 1), part(x, 3, 5)), "Exp Concat Pad"),
+    ("parts and others", lambda x: E.sum_(y := E.exp(part(x, 0, 8)), part(x, 3, 5), part(E.exp(x), 7, 1), y), "Pad Exp Exp Concat Pad Sum"),
+    ("parts that overlap", lambda x: E.sum_(part(E.exp(x), 3, 1), part(x, 0, 4)), "Exp Pad Pad Sum"),
+    ("a part that counts twice", lambda x: E.sum_(y := part(x, 0, 4), part(E.exp(x), 4, 0), y), "Pad Exp Pad Sum"),
+    ("parts of two axes", lambda x: E.sum_(part(x, 0, 4), ops.arrange.pad(ops.reduce.reduce_max(S.concat(x, x, axis=1), [0]), [2, 0, 0, 0])), "Pad Concat ReduceMax Pad Sum"),
+    ("parts of something that is not zero", lambda x: E.sum_(ops.arrange.pad(x, [0, 0, 0, 4], 1.0), part(E.exp(x), 4, 0)), "Pad Exp Pad Sum"),
+    ("edges", lambda x: E.sum_(ops.arrange.pad(x, [0, 0, 0, 4], mode="edge"), part(E.exp(x), 4, 0)), "Pad Exp Pad Sum"),
+    ("Sum repeats by itself", lambda x: E.sum_(S.expand(ops.reduce.reduce_max(x, [1]), S.shape(x)), x), "ReduceMax Sum"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "build", "names"), SIMPLER, ids=[row[0] for row in SIMPLER])
+def test_fewer_nodes_make_the_same(name: str, build: Callable[[Value], Value], names: str) -> None:
+    model, simpler = built(build), built(build)
+    simplify(simpler)
+    prune(simpler)
+    assert " ".join(node.op.name for node in simpler.graph.nodes) == names
+    assert verify(simpler) == []
+    feeds = {"x": np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)}
+    ((before,), (after,)) = (graphir.compile(m).run(feeds).values() for m in (model, simpler))
+    np.testing.assert_allclose(after, before, rtol=1e-6)
 
 
 def test_rules_name_declared_ops() -> None:

@@ -10,7 +10,8 @@ from .terminal import progress, say, say_columns
 
 if TYPE_CHECKING:
     from ..model import Model
-    from ..plugins import Limits
+    from ..passes.compare import Comparison
+    from ..plugins import Limits, Program
 
 
 @click.command(short_help="Run a model on arrays.")
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
 @click.option("--output", metavar="FILE.npz", help="Save the results, by name.")
 @click.option("--fetch", multiple=True, metavar="ADDRESS|all", help="Values to compute, outputs or not. [default: the outputs]")
 @runtime_option
-@click.option("--against", metavar="RUNTIME", help="Run there too and compare; exit status 1 where they disagree.")
+@click.option(
+    "--against", metavar="RUNTIME", help="Run there too and compare; exit status 1 where they disagree, and where they part is said."
+)
+@click.option(
+    "--rtol",
+    type=click.FloatRange(0),
+    metavar="X",
+    help="What may differ, relative to a value's largest number. [default: by dtype, 1e-4 for float32]",
+)
+@click.option(
+    "--atol", type=click.FloatRange(0), metavar="X", help="What may differ, absolute; the larger of the two holds. [default: as --rtol]"
+)
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of random inputs and of random operators.")
 @dim_option
 @click.option("--limit-memory", type=Bytes(), default="4G", show_default=True, metavar="BYTES", help="What one node may allocate.")
@@ -30,35 +42,45 @@ if TYPE_CHECKING:
 )
 def run(
     model_file: str, file: str | None, given: tuple[str, ...], output: str | None, fetch: tuple[str, ...], runtime: str, against: str | None,
-    seed: int, dims: tuple[tuple[str, int], ...], limit_memory: int, limit_trips: int, limit_seconds: float,
+    rtol: float | None, atol: float | None, seed: int, dims: tuple[tuple[str, int], ...], limit_memory: int, limit_trips: int, limit_seconds: float,
 ) -> int:  # fmt: skip
-    """Run MODEL and print each output: its type, and its values where they are few, else their range and mean."""
+    """Run MODEL and print each output: its type, and its values where they are few, else their range and mean.
+
+    With --against, print how far the outputs of two runtimes differ, and where one differs too much, the first value that does: its node, and what went in.
+    """
     from ..plugins import Limits
     from .feeds import feeds
 
+    if against is None and (rtol, atol) != (None, None):
+        raise click.UsageError("--rtol and --atol are for comparing: give --against too")
     model = read(model_file)
     arrays, others = feeds(model, file, given, known_symbols(model, dict(dims)), seed)
     if others:
         say(f"note: {file} also holds {', '.join(others)}, which the model does not take", error=True)
     limits = Limits(memory=limit_memory, trips=limit_trips, seconds=limit_seconds)
-    found = _results(model, runtime, arrays, fetch, limits, seed)
+    addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)
+    program = _compiled(model, runtime, limits, seed)
+    with progress(f"running on {runtime}"):
+        found = program.run(arrays, addresses or [v.name for v in model.outputs])
     say_columns(_rows(found))
     if output:
         _save(output, found)
     if against is None:
         return 0
-    return _compare(found, _results(model, against, arrays, fetch, limits, seed), runtime, against)
+    other = _compiled(model, against, limits, seed)
+    with progress(f"comparing {runtime} with {against}"):
+        from ..passes.compare import compare
+
+        programs = {runtime: program, against if against != runtime else f"{against} again": other}
+        compared = compare(model, arrays, programs, fetch=addresses or None, rtol=rtol, atol=atol)
+    return _say_compared(compared, runtime, against)
 
 
-def _results(model: "Model", runtime: str, arrays: dict[str, Any], fetch: tuple[str, ...], limits: "Limits", seed: int) -> dict[str, Any]:
-    """What a runtime makes of the arrays, by address."""
+def _compiled(model: "Model", runtime: str, limits: "Limits", seed: int) -> "Program":
     import graphir
 
-    addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)
     with progress(f"compiling for {runtime}"):
-        program = graphir.compile(model, runtime, limits=limits, seed=seed)
-    with progress(f"running on {runtime}"):
-        return program.run(arrays, addresses or None)
+        return graphir.compile(model, runtime, limits=limits, seed=seed)
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -89,17 +111,12 @@ def _save(file: str, found: dict[str, Any]) -> None:
         save_arrays(Path(file), found)
 
 
-def _compare(found: dict[str, Any], other: dict[str, Any], runtime: str, against: str) -> int:
-    """Print the differences. 1 where one is too large."""
-    from ..results import difference, tolerance
-
-    gaps = {name: (difference(x, other.get(name)), tolerance(x)) for name, x in found.items()}
+def _say_compared(compared: "Comparison", runtime: str, against: str) -> int:
+    """Print how far the outputs differ, and where the runtimes part. 1 where they do."""
+    text = f"largest difference between {runtime} and {against}:"
     say_columns(
-        (
-            name,
-            f"largest difference between {runtime} and {against}: {gap:.3g}"
-            + ("" if gap <= allowed else f"; expected at most {allowed:.3g}"),
-        )
-        for name, (gap, allowed) in gaps.items()
+        (gap.name, f"{text} {gap.largest:.3g}" + ("" if gap.ok else f"; expected at most {gap.allowed:.3g}")) for gap in compared.outputs
     )
-    return 0 if all(gap <= allowed for gap, allowed in gaps.values()) else 1
+    for line in compared.lines():
+        say(line)
+    return 0 if compared.ok else 1

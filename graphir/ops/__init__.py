@@ -16,26 +16,39 @@ from . import (
     control,
     create,
     elementwise,
+    fold,
+    image,
     index,
     logic,
     loss,
     math,
+    ml,
+    ml_linear,
+    ml_svm,
+    ml_tree,
     nn,
     normalization,
     quantize,
     recurrent,
     reduce,
     resize,
+    roi,
+    sample,
     sequence,
     shape,
+    signal,
+    stateful,
+    string,
+    training,
 )
 from ._op import Op, RuleError, arguments, decompose, normalized, op
 
 FAMILIES = (
     elementwise, logic, activation, math, reduce, shape, arrange, index, create, control, sequence, recurrent, nn, normalization, attention,
-    resize, quantize, loss,
+    resize, quantize, loss, signal, stateful, training, sample, roi, fold,
+    string, image, ml, ml_linear, ml_svm, ml_tree,
 )  # fmt: skip
-OPSETS = {"": 28}
+OPSETS = {"": 28, "ai.onnx.ml": 5}
 
 
 def collect(modules: Iterable[ModuleType]) -> dict[tuple[str, str], Op]:

@@ -125,6 +125,18 @@ def _to_ints(x: Any) -> tuple[int, ...]:
     return x if x.__class__ is tuple and {int}.issuperset(map(type, x)) else tuple([_to_int(i) for i in x])
 
 
+def _to_strs(x: Any) -> tuple[str | bytes, ...]:
+    return x if x.__class__ is tuple and {str, bytes}.issuperset(map(type, x)) else tuple([_to_str(i) for i in x])
+
+
+def _to_floats(x: Any) -> tuple[float, ...]:
+    x = tuple(x)
+    if len(x) < 64:
+        return tuple([round_to_float32(float(i)) for i in x])
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        return tuple(np.asarray(x, np.float64).astype(np.float32).tolist())
+
+
 def _to_dtype(x: Any) -> str:
     return x if x.__class__ is str and x in DTYPES else NAMES[as_dtype(x)]
 
@@ -145,8 +157,8 @@ NORMALIZE: dict[str, Callable[[Any], Any]] = {
     "str": _to_str,
     "dtype": _to_dtype,
     "ints": _to_ints,
-    "floats": lambda x: tuple(round_to_float32(float(i)) for i in x),
-    "strs": lambda x: tuple(_to_str(i) for i in x),
+    "floats": _to_floats,
+    "strs": _to_strs,
     "tensor": Tensor.of,
     "sparse": _is(SparseTensor),
     "graph": _is(Graph),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..dims import Dim, Expr, Shape, broadcast_dim, product, unknown
-from ..dtypes import DTYPES, INT64
+from ..dtypes import DTYPES, INT64, NAMES
 from ..ir import Value
 from ..types import KNOWN_LIMIT, Known, OptionalType, SequenceType, TensorType, Type
 from ._op import RuleError
@@ -115,6 +115,19 @@ def length_of(x: Value) -> int | None:
     return x.shape[0] if isinstance(x.shape[0], int) else None
 
 
+def expect_vectors(**inputs: Value | None) -> None:
+    """Raises RuleError where one of these, given by name, surely has not one axis."""
+    for name, x in inputs.items():
+        if x is not None and x.type.shape is not None and len(x.type.shape) != 1:
+            raise RuleError(f"{name} has shape {list(x.type.shape)}; expected one axis")
+
+
+def expect_float(name: str, dtype: str | None) -> None:
+    """Raises RuleError where an attribute, the name of the dtype in which to compute, names none of floats."""
+    if dtype is not None and DTYPES[dtype] not in FLOAT:
+        raise RuleError(f"{name} is {dtype}; expected one of {', '.join(sorted(NAMES[d] for d in FLOAT))}")
+
+
 def computed(shape: Shape, inputs: Sequence[Value], function: Callable[..., Any], dtype: np.dtype | None = None) -> Known | None:
     """The contents of an elementwise result on known contents, of `dtype` (the last input's by default).
 
@@ -134,7 +147,8 @@ def computed(shape: Shape, inputs: Sequence[Value], function: Callable[..., Any]
         return None
     dtype = inputs[-1].type.dtype if dtype is None else dtype
     try:
-        return tuple(_held(function(*_alike(row)), dtype) for row in zip(*columns))
+        with np.errstate(all="ignore"):
+            return tuple([_held(function(*_alike(row)), dtype) for row in zip(*columns)])
     except (ZeroDivisionError, TypeError, ValueError, OverflowError):
         return None
 

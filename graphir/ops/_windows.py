@@ -14,6 +14,7 @@ from ._gradient import shaped_as
 from ._layout import reshape_like, vector
 from ._op import RuleError
 
+AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 Ints = tuple[int, ...] | None
 Size = Any  # a Dim in a type rule, an int in a kernel
 
@@ -49,6 +50,7 @@ def windows(
 ) -> tuple[Window, ...]:
     """The windows of a convolution or a pool over axes of these sizes. Raises RuleError where one does not fit."""
     rank = len(sizes)
+    _check_kernel(rank, kernel, auto_pad)
     strides, dilations, pads = _each(strides, rank, 1, "strides"), _each(dilations, rank, 1, "dilations"), _each(pads, 2 * rank, 0, "pads")
     found = []
     for size, taps, stride, dilation, begin, end in zip(sizes, kernel, strides, dilations, pads[:rank], pads[rank:]):
@@ -77,6 +79,7 @@ def transposed_windows(
 ) -> tuple[Window, ...]:  # fmt: skip
     """The windows of a transposed convolution over axes of these sizes. Raises RuleError where one does not fit."""
     rank = len(sizes)
+    _check_kernel(rank, kernel, auto_pad)
     strides, dilations, pads = _each(strides, rank, 1, "strides"), _each(dilations, rank, 1, "dilations"), _each(pads, 2 * rank, 0, "pads")
     output_padding = _each(output_padding, rank, 0, "output_padding")
     wanted = _each(output_shape, rank, 0, "output_shape") if output_shape else None
@@ -94,6 +97,13 @@ def transposed_windows(
             raise RuleError(f"an axis of {size} grows to {full} and is cut by {begin} and {end}: less than nothing is left")
         found.append(Window(size, taps, stride, dilation, begin, end, out))
     return tuple(found)
+
+
+def _check_kernel(rank: int, kernel: Shape, auto_pad: str | bytes) -> None:
+    if len(kernel) != rank or any(isinstance(n, int) and n < 1 for n in kernel):
+        raise RuleError(f"the kernel is {list(kernel)}; expected {rank} sizes, none below 1")
+    if auto_pad not in AUTO_PADS:
+        raise RuleError(f"auto_pad is {auto_pad!r}; expected one of {', '.join(AUTO_PADS)}")
 
 
 def _each(given: Ints, count: int, default: int, name: str) -> tuple[int, ...]:

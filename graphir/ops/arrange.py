@@ -11,7 +11,7 @@ from ..types import TensorType
 from ._gradient import shape_of, shaped_as
 from ._layout import reshaping, scatter_back, size_of, vector
 from ._op import Index, Ints, RuleError, T, op
-from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, kept, known_dims, known_ints, unknowns
+from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, expect_vectors, kept, known_dims, known_ints, unknowns
 from .elementwise import neg, where
 
 PAD_MODES = ("constant", "reflect", "edge", "wrap")
@@ -20,6 +20,7 @@ PAD_MODES = ("constant", "reflect", "edge", "wrap")
 @op("Tile", since=13, T=CLASSIC | FLOAT)
 def tile(input: T, repeats: Ints) -> TensorType:
     """input repeated `repeats[i]` times along each axis i."""
+    expect_vectors(repeats=repeats)
     times = known_dims(repeats)
     if times is None:
         return TensorType(input.dtype, tuple(0 if d == 0 else unknown() for d in input.shape))
@@ -63,10 +64,13 @@ def pad(data: T, pads: Ints, constant_value: T | None = None, axes: Index | None
     """
     if mode not in PAD_MODES:
         raise RuleError(f"mode is {mode!r}; expected one of {', '.join(PAD_MODES)}")
+    expect_vectors(pads=pads, axes=axes)
     places = range(data.rank) if axes is None else known_ints(axes)
     if places is None:
         return TensorType(data.dtype, unknowns(data.rank))
     places = [axis_of(a, data.rank, "an axis") for a in places]
+    if len(set(places)) < len(places):
+        raise RuleError(f"axes are {places}; expected each once")
     dims, sizes = list(data.shape), known_dims(pads)
     if sizes is None:
         return TensorType(data.dtype, [unknown() if i in places else d for i, d in enumerate(dims)])
@@ -102,7 +106,13 @@ def pad_gradient(dy, y, data, pads, constant_value=None, axes=None, *, mode):
 def center_crop_pad(input_data: T, shape: Index, *, axes: tuple[int, ...] | None = None) -> TensorType:
     """input_data cropped, or padded with zeros, to `shape` along the given axes (all by default), about its centre."""
     places = [axis_of(a, input_data.rank, "an axis") for a in (range(input_data.rank) if axes is None else axes)]
-    sizes = known_dims(shape) or unknowns(len(places))
+    expect_vectors(shape=shape)
+    if len(set(places)) < len(places):
+        raise RuleError(f"axes are {places}; expected each once")
+    known = known_dims(shape)
+    if known is not None and any(isinstance(d, int) and d < 0 for d in known):
+        raise RuleError(f"shape is {list(known)}; expected no negative size")
+    sizes = known or unknowns(len(places))
     if len(sizes) != len(places):
         raise RuleError(f"shape has {len(sizes)} numbers; expected one for each of {len(places)} axes")
     wanted = dict(zip(places, sizes))

@@ -16,7 +16,7 @@ from ._elementwise import same_type
 from ._gradient import shaped_as
 from ._layout import reshape_like
 from ._op import T1, T2, Bool, DType, Floats, MayOmit, RuleError, T, op
-from ._types import FLOAT, FLOAT8, axis_of, expect_shape, fits
+from ._types import FLOAT, FLOAT8, axis_of, expect_float, expect_shape, fits
 
 V = Annotated[Any, "V"]
 
@@ -148,6 +148,7 @@ def layer_normalization(
     x: T, scale: T, b: T | None = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: DType = "float32"
 ) -> tuple[TensorType, MayOmit, MayOmit]:
     """(x - mean) / sqrt(var + epsilon) * scale + b, with mean and variance over `axis` and those after it; then the mean, and 1 / sqrt(var + epsilon)."""
+    expect_float("stash_type", stash_type)
     first = axis_of(axis, x.rank)
     _expect_fit(scale, x.shape, "scale")
     if b is not None:
@@ -181,6 +182,7 @@ def layer_normalization_gradient(dys, ys, x, scale, b, *, axis, epsilon, stash_t
 @op("RMSNormalization", since=23, T=FLOAT, V=FLOAT)
 def rms_normalization(x: T, scale: V, *, axis: int = -1, epsilon: float = 1e-5, stash_type: DType = "float32") -> TensorType:
     """x / sqrt(mean(x^2) + epsilon) * scale, with the mean over `axis` and those after it. The result has the dtype of scale."""
+    expect_float("stash_type", stash_type)
     axis_of(axis, x.rank)
     _expect_fit(scale, x.shape, "scale")
     return TensorType(scale.dtype, x.shape)
@@ -218,6 +220,7 @@ def instance_normalization_gradient(dy, y, input, scale, b, *, epsilon):
 @op("GroupNormalization", since=21, T=FLOAT)
 def group_normalization(x: T, scale: T, bias: T, *, num_groups: int, epsilon: float = 1e-5, stash_type: DType = "float32") -> TensorType:
     """(x - mean) / sqrt(var + epsilon) * scale + bias, with mean and variance over each of num_groups parts of the channels of x (N, C, ...)."""
+    expect_float("stash_type", stash_type)
     channels = _channels(x)
     if num_groups < 1 or (isinstance(channels, int) and channels % num_groups):
         raise RuleError(f"num_groups is {num_groups}; expected a divisor of the {channels} channels of x")

@@ -237,6 +237,9 @@ def each(function: Callable[..., Value], *sequences: Value) -> Value:
 @sequence_map.decompose
 def sequence_map_by_loop(input_sequence: Value, *additional_inputs: Value, body: Graph) -> Sequence[Value]:
     """A Loop that inserts what the body makes of each element."""
+    for v in body.outputs:
+        if not isinstance(v.type, TensorType):
+            raise RuleError(f"the body makes {v.name}, which is {v.type or 'of unknown type'}; expected a tensor")
     trip = body_in(input_sequence, body.name)
     i, cond = trip.input(trip.fresh("i"), TensorType(INT64, ())), trip.input(trip.fresh("cond"), TensorType(BOOL, ()))
     made = [trip.input(trip.fresh("made"), SequenceType(TensorType(v.dtype))) for v in body.outputs]

@@ -10,7 +10,21 @@ from ..types import Known, TensorType, Type
 from ._gradient import declare_none, shaped_as, zeros_like
 from ._layout import Margins, among_zeros, reshape_like, reshaping, scatter_back, size_of, vector
 from ._op import Index, Ints, RuleError, T, op
-from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, broadcast, int_vector, kept, known_dims, known_ints, length_of, unknowns
+from ._types import (
+    ANY_25,
+    CLASSIC,
+    FLOAT,
+    INDEX,
+    axis_of,
+    broadcast,
+    expect_vectors,
+    int_vector,
+    kept,
+    known_dims,
+    known_ints,
+    length_of,
+    unknowns,
+)
 
 ENDLESS = 2**31 - 1  # what exporters write for "to the end": from here on a bound lies past every axis
 WIDEST_SPREAD = 64  # a gradient fills steps up to this one with zeros, where only the run tells how long the axis is
@@ -35,6 +49,7 @@ declare_none(shape, size)
 @op("Reshape", since=25, T=ANY_25)
 def reshape(data: T, shape: Ints, *, allowzero: int = 0) -> TensorType:
     """data in another shape with as many elements: -1 stands for what is left over, 0 for the dim of data at the same place (unless allowzero)."""
+    expect_vectors(shape=shape)
     wanted = known_dims(shape)
     if wanted is None:
         count = length_of(shape)
@@ -146,6 +161,7 @@ def unsqueeze_gradient(dy, y, data, axes):
 @op("Expand", since=13, T=CLASSIC | FLOAT)
 def expand(input: T, shape: Ints) -> TensorType:
     """input repeated along axes of size 1, until it has the shape in which it and `shape` meet by broadcasting."""
+    expect_vectors(shape=shape)
     wanted = known_dims(shape)
     if wanted is None:
         count = length_of(shape)
@@ -201,8 +217,11 @@ def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: in
 
     outputs: how many pieces there are, where neither says.
     """
+    expect_vectors(split=split)
     axis = axis_of(axis, input.rank)
     whole, sizes = input.shape[axis], known_dims(split)
+    if sizes is not None and any(isinstance(d, int) and d < 0 for d in sizes):
+        raise RuleError(f"the sizes are {list(sizes)}; expected no negative one")
     if split is None:
         sizes = split_sizes(whole, _agreed(num_outputs, outputs))
     elif sizes is None:
@@ -256,10 +275,15 @@ def _agreed(count: int | None, outputs: int | None) -> int:
 @op("Slice", since=13, T=CLASSIC | FLOAT, Tind=INDEX)
 def slice_(data: T, starts: Index, ends: Index, axes: Index | None = None, steps: Index | None = None) -> TensorType:
     """data[starts:ends:steps] along the given axes (the first ones by default), with Python's meaning of negative and too large bounds."""
-    count = next((n for n in map(length_of, filter(None, (starts, ends, axes, steps))) if n is not None), None)
+    counts = {n for n in map(length_of, filter(None, (starts, ends, axes, steps))) if n is not None}
+    if len(counts) > 1:
+        raise RuleError(f"starts, ends, axes and steps have {' and '.join(map(str, sorted(counts)))} numbers; expected as many of each")
+    count = counts.pop() if counts else None
     places = range(count) if axes is None and count is not None else known_ints(axes)
     if count is None or places is None:
         return TensorType(data.dtype, unknowns(data.rank))
+    if len({axis_of(a, data.rank, "an axis") for a in places}) < count:
+        raise RuleError(f"axes are {list(places)}; expected each once")
     dims = list(data.shape)
     bounds = [known_dims(x) or (None,) * count for x in (starts, ends)]
     strides = (1,) * count if steps is None else known_ints(steps) or (None,) * count

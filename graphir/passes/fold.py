@@ -16,9 +16,12 @@ LIMIT = 64 << 20  # bytes that folding may add to a model, over those of the con
 Evaluate = Callable[[Node, list[Any]], Sequence[Any]]
 
 
-def fold(model: Model, evaluate: Evaluate) -> None:
-    """Replace the outputs of pure nodes on constants. `evaluate(node, arrays)` computes a node; it comes from a runtime."""
-    left = LIMIT
+def fold(model: Model, evaluate: Evaluate, limit: int | None = None) -> None:
+    """Replace the outputs of pure nodes on constants. `evaluate(node, arrays)` computes a node; it comes from a runtime.
+
+    limit: the bytes that may be added, where they are fewer than LIMIT. A node that cannot be computed stays: it may never run, and says what is wrong if it does.
+    """
+    left = LIMIT if limit is None else min(limit, LIMIT)
     for graph in list(model.graph.walk()):
         left = _fold(graph, evaluate, left)
 
@@ -31,9 +34,12 @@ def _fold(graph: Graph, evaluate: Evaluate, left: int) -> int:
         added = _added_bytes(node)
         if added is None or added > left:
             continue
-        left -= added
         arrays = [None if v is None else v.tensor.array for v in node.inputs]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
-        results = evaluate(node, arrays)
+        try:
+            results = evaluate(node, arrays)
+        except Exception:
+            continue
+        left -= added
         for v, x in zip(node.outputs, results):
             if v is not None and v.uses:
                 graph.replace_uses(v, graph.weight(graph.fresh(f"{v.name}_folded"), Tensor.of(x, v.dtype)))

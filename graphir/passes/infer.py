@@ -6,9 +6,10 @@ from typing import NamedTuple
 from ..dims import Dim, Expr
 from ..ir import Graph, Node, UnknownRank
 from ..model import Model
-from ..ops import Op, RuleError, normalized
+from ..ops import Op, RuleError
 from ..types import OptionalType, SequenceType, TensorType, Type
 from .expand import inlined
+from .misfit import STUMBLES, missing_input, stumbled
 
 INLINED = 50_000  # nodes of called functions that are typed at most: functions that call each other twice unfold without bounds
 
@@ -60,9 +61,8 @@ class Inference:
             return self._retired(node, opsets)
         except (RuleError, UnknownRank) as e:
             self.problems.append(Problem(node, str(e)))
-        except (TypeError, ValueError, LookupError, AttributeError):  # a rule may stumble over a node that is not as its op declares
-            misfit = _misfit(node) or f"its inputs or attributes are not as {node.op} has them"
-            self.problems.append(Problem(node, misfit))
+        except STUMBLES as e:  # a rule may stumble over what is not as its op declares
+            self.problems.append(Problem(node, stumbled(node, e)))
         return []
 
     def _declared(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
@@ -72,9 +72,11 @@ class Inference:
         assert isinstance(op, Op)
         opset = opsets.get(op.domain)
         if opset is not None and not is_current(op, opset):
-            return types_of_old_form(node, node.inputs, opset)
+            return types_of_old_form(node, node.inputs, opset, opsets)
         if node.attributes and node.bodies:
             self._bodies(node, opsets)
+        if missing := missing_input(node):
+            raise RuleError(missing)
         return op.infer(node.inputs, node.attributes, len(node.outputs))
 
     def _retired(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
@@ -82,7 +84,7 @@ class Inference:
         from .upgrade import is_current, types_of_old_form
 
         opset = opsets.get(node.op.domain)
-        return [] if opset is None or is_current(node.op, opset) else types_of_old_form(node, node.inputs, opset)
+        return [] if opset is None or is_current(node.op, opset) else types_of_old_form(node, node.inputs, opset, opsets)
 
     def _bodies(self, node: Node, opsets: Mapping[str, int]) -> None:
         """Type the bodies of a node. What a loop carries may change its shape: dims that do not stay the same are widened until they do."""
@@ -144,24 +146,3 @@ def type_inputs(graph: Graph, types: Mapping[str, Type]) -> None:
     """Give inputs of a graph other types, by name."""
     for v in graph.inputs:
         v.type = types.get(v.name, v.type)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _misfit(node: Node) -> str | None:
-    """What of a node's inputs and attributes is not as its op declares them; None where all is."""
-    op = node.op
-    if not isinstance(op, Op):
-        return None
-    if len(node.inputs) > len(op.inputs) and not (op.inputs and op.inputs[-1].variadic):
-        return f"{op} takes {len(op.inputs)} inputs; {len(node.inputs)} are given"
-    for i, x in enumerate(op.inputs):
-        if not x.optional and not x.variadic and (i >= len(node.inputs) or node.inputs[i] is None):
-            return f"{op}: input {x.name} is missing"
-    for name, given in node.attributes.items():
-        if name not in op.attributes:
-            return f"{op} has no attribute {name!r}; it has {', '.join(op.attributes) or 'none'}"
-        try:
-            normalized(op, name, given)
-        except TypeError as e:
-            return str(e)
-    missing = [name for name, x in op.attributes.items() if x.required and name not in node.attributes]
-    return f"{op}: attribute {missing[0]} is missing" if missing else None

@@ -1,10 +1,13 @@
 """Local rewrites: what does nothing goes, what undoes itself goes. One table: op -> functions from a node to what its output may be read from instead."""
 
 from collections.abc import Callable, Set
+from typing import NamedTuple
 
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model
 from ..ops import arguments
+from ..ops.arrange import pad
+from ..ops.shape import concat
 from ..tensors import Tensor
 from ..types import TensorType
 
@@ -59,17 +62,28 @@ def same_type(node: Node) -> Value | None:
 
 def identity_permutation(node: Node) -> Value | None:
     """Transpose by (0, 1, 2, ...)."""
-    perm = node.attributes.get("perm")
-    return node.inputs[0] if isinstance(perm, tuple) and perm == tuple(range(len(perm))) else None
+    perm = _permutation(node)
+    return node.inputs[0] if perm is not None and perm == tuple(range(len(perm))) else None
 
 
 def transpose_of_transpose(node: Node) -> Value | None:
     """Two transposes are one."""
     inner = _maker(node.inputs[0], "Transpose")
-    p, q = node.attributes.get("perm"), inner.attributes.get("perm") if inner is not None else None
-    if inner is None or not isinstance(p, tuple) or not isinstance(q, tuple):
+    p, q = _permutation(node), _permutation(inner) if inner is not None else None
+    if inner is None or p is None or q is None:
         return None
     return _op(node)(inner.inputs[0], perm=tuple(q[i] for i in p))
+
+
+def transpose_of_gemm(node: Node) -> Value | None:
+    """The transpose of a product is the product of the transposes, the other way round: Gemm itself can read them so."""
+    inner = _maker(node.inputs[0], "Gemm")
+    if inner is None or not _read_once(node.inputs[0]) or any(v is not None for v in inner.inputs[2:]) or _permutation(node) != (1, 0):
+        return None
+    a, b = inner.inputs[:2]
+    given = arguments(inner)
+    turned = {"transA": 1 - given["transB"], "transB": 1 - given["transA"], "alpha": given["alpha"]}
+    return _op(inner)(b, a, **{name: x for name, x in turned.items() if x != {"alpha": 1.0}.get(name, 0)})
 
 
 def reshape_of_reshape(node: Node) -> Value | None:
@@ -102,6 +116,30 @@ def expanded_without_need(node: Node) -> Value | None:
     return None
 
 
+def sum_of_pads(node: Node) -> Value | None:
+    """Neighbours along an axis, each padded with zeros to the whole and then added up, are put side by side: what Slice and Gather took apart."""
+    y = node.outputs[0]
+    runs: list[list[_Part]] = []
+    for part in sorted(filter(None, (_part(v) for v in node.inputs)), key=lambda part: part[:2]):
+        if runs and (part.axis, part.start) == (runs[-1][-1].axis, runs[-1][-1].end):
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    row = max(runs, key=len, default=[])
+    if len(row) < 2 or y is None or any(part.padded.type != y.type for part in row):
+        return None
+    first, last = row[0], row[-1]
+    joined = concat(*(part.inner for part in row), axis=first.axis)
+    if first.start or last.after:
+        pads = [0] * (2 * y.rank)
+        pads[first.axis], pads[y.rank + first.axis] = first.start, last.after
+        joined = pad(joined, pads)
+    joined.type = y.type
+    taken = {part.padded for part in row}
+    others = [v for v in node.inputs if v is not None and v not in taken]
+    return _op(node)(*others, joined) if others else joined
+
+
 def dropout_outside_training(node: Node) -> Value | None:
     """Dropout passes its input on where it does not train and nobody asks for the mask."""
     x, mode = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
@@ -112,7 +150,7 @@ def dropout_outside_training(node: Node) -> Value | None:
 RULES: dict[str, tuple[Rule, ...]] = {
     "Identity": (input_itself,),
     "Concat": (only_input,),
-    "Sum": (only_input,),
+    "Sum": (only_input, sum_of_pads, expanded_without_need),
     "Mean": (only_input,),
     "Max": (only_input,),
     "Min": (only_input,),
@@ -123,7 +161,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Squeeze": (same_type,),
     "Unsqueeze": (same_type,),
     "Flatten": (same_type,),
-    "Transpose": (identity_permutation, transpose_of_transpose),
+    "Transpose": (identity_permutation, transpose_of_transpose, transpose_of_gemm),
     "Mul": (times_one, expanded_without_need),
     "Div": (times_one, expanded_without_need),
     "Add": (expanded_without_need,),
@@ -131,6 +169,46 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Where": (expanded_without_need,),
     "Dropout": (dropout_outside_training,),
 }
+
+
+def _permutation(node: Node) -> tuple[int, ...] | None:
+    """By what a Transpose permutes; None where the rank is not known."""
+    perm, x = node.attributes.get("perm"), node.inputs[0]
+    if isinstance(perm, tuple):
+        return perm
+    return tuple(reversed(range(x.rank))) if x is not None and isinstance(x.type, TensorType) and x.type.shape is not None else None
+
+
+def _read_once(v: Value | None) -> bool:
+    return v is not None and list(v.uses.values()) == [1] and not v.is_output
+
+
+class _Part(NamedTuple):
+    """What lies from start to end along an axis, zeros before and after it. padded: with the zeros."""
+
+    axis: int
+    start: int
+    end: int
+    after: int
+    inner: Value
+    padded: Value
+
+
+def _part(v: Value | None) -> _Part | None:
+    """What Pad makes of a part of an axis, where that is certain and nobody else reads it."""
+    maker = _maker(v, "Pad")
+    if v is None or maker is None or not _read_once(v) or maker.attributes.get("mode", "constant") != "constant":
+        return None
+    x, pads, fill, axes = (*maker.inputs, None, None)[:4]
+    if x is None or pads is None or axes is not None or not (fill is None or _is_number(fill, 0)) or x.type.shape is None:
+        return None
+    sizes = [n for n in pads.known or () if isinstance(n, int)]
+    padded = {i % x.rank for i, n in enumerate(sizes) if n}
+    if len(sizes) != 2 * x.rank or len(padded) != 1 or min(sizes) < 0:
+        return None
+    (axis,) = padded
+    n = x.shape[axis]
+    return _Part(axis, sizes[axis], sizes[axis] + n, sizes[x.rank + axis], x, v) if isinstance(n, int) else None
 
 
 def _maker(v: Value | None, name: str) -> Node | None:

@@ -42,12 +42,12 @@ def widen(model: Model) -> Model:
 
 
 def _is_narrow(node: Node) -> bool:
-    """Whether an operator that has a decomposition takes no float64 where it is given some."""
+    """Whether an operator that has a decomposition takes no float64 where it is given some, or, as those of ai.onnx.ml, makes float32 of it."""
     op = node.op
     if not isinstance(op, Op) or op.decomposition is None or op.gradient_rule is none:
         return False
-    given = zip(op.inputs, node.inputs)
-    return any(isinstance(v, Value) and _is_wide(v) and FLOAT64 not in op.types.get(x.var or "", (FLOAT64,)) for x, v in given)
+    given = [x for x, v in zip(op.inputs, node.inputs) if isinstance(v, Value) and _is_wide(v)]
+    return any(op.domain == "ai.onnx.ml" or FLOAT64 not in op.types.get(x.var or "", (FLOAT64,)) for x in given)
 
 
 def _is_wide(v: Value) -> bool:
