@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test lint format test-models test-cuda models docs clean
+.PHONY: help run test lint format test-models test-torch test-cuda models docs clean
 
 help:
 	@echo "make run          train a network on digits, check it, run it, compare with ONNX Runtime"
 	@echo "make test         lint, types, tests"
 	@echo "make format       put the code into its standard form"
 	@echo "make test-models  fetch real models: they come back byte for byte, run, and have gradients; and docs/file_types.md"
+	@echo "make test-torch   install PyTorch: gradients and training of networks that it exports are those that it computes itself"
 	@echo "make test-cuda    install CuPy, hold its names against what the tests think they are, and test on a GPU if there is one"
 	@echo "make docs         write the pages that come from the code: docs/operators.md"
 	@echo "make models       train the networks in models/ again"
@@ -32,6 +33,10 @@ format: .venv/test.stamp
 test-models: .venv/test.stamp
 	$(BIN)/python tests/fetch_models.py
 	$(BIN)/pytest -n 2 tests/test_models.py "tests/test_docs.py::test_page[file_types.md]"
+
+test-torch: .venv/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 onnxscript==0.7.2
+	$(BIN)/pytest -n 2 --show-capture=no tests/test_torch_twins.py
 
 # CUDA=13 for a driver of CUDA 13.
 CUDA ?= 12

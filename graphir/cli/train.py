@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .model_file import PIPE, model_argument, read
+from .model_file import PIPE, kind_of, model_argument, read
 from .terminal import progress, say
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def train(
 
     if destination == PIPE:
         raise click.UsageError("the trained model goes to a file: give its name")
+    kind_of(destination, None)  # before the work is done
     chosen = _optimizer(optimizer, learning_rate)
     held = None if validation is None else _share(validation) or arrays_of(validation)
     model = read(model_file)
