@@ -94,6 +94,12 @@ SIMPLER = [
     ("parts of two axes", lambda x: E.sum_(part(x, 0, 4), ops.arrange.pad(ops.reduce.reduce_max(S.concat(x, x, axis=1), [0]), [2, 0, 0, 0])), "Pad Concat ReduceMax Pad Sum"),
     ("parts of something that is not zero", lambda x: E.sum_(ops.arrange.pad(x, [0, 0, 0, 4], 1.0), part(E.exp(x), 4, 0)), "Pad Exp Pad Sum"),
     ("edges", lambda x: E.sum_(ops.arrange.pad(x, [0, 0, 0, 4], mode="edge"), part(E.exp(x), 4, 0)), "Pad Exp Pad Sum"),
+    ("there and back", lambda x: E.exp(S.squeeze(S.unsqueeze(x, [1]), [1])), "Exp"),
+    ("there and elsewhere", lambda x: E.exp(S.squeeze(S.unsqueeze(x, [1, 2]), [1])), "Unsqueeze Squeeze Exp"),
+    ("a shape counts", lambda x: S.reshape(S.unsqueeze(x, [1]), [2, -1]), "Reshape"),
+    ("a shape that copies", lambda x: S.reshape(S.unsqueeze(E.exp(x), [0]), [0, -1, 2]), "Exp Unsqueeze Reshape"),
+    ("a shape with ones", lambda x: S.unsqueeze(S.reshape(x, [0, 2, -1]), [1, -1]), "Reshape"),
+    ("a copied dim that would move", lambda x: S.unsqueeze(S.reshape(x, [0, 2, -1]), [0]), "Reshape Unsqueeze"),
     ("Sum repeats by itself", lambda x: E.sum_(S.expand(ops.reduce.reduce_max(x, [1]), S.shape(x)), x), "ReduceMax Sum"),
 ]  # fmt: skip
 

@@ -155,10 +155,11 @@ def convolved(x: Value, w: Value, found: Sequence[Window], group: int, y: Value)
 def filters_gradient(x: Value, dy: Value, w: Value, found: Sequence[Window], group: int) -> Value:
     """The gradient of filters that slide over x: x convolved with dy, the batches as channels, and strides and dilations exchanged."""
     rest = tuple(range(2, x.rank))
-    if group == 1:
+    channels = x.shape[1] // group
+    if group == 1 or channels == 1:
         images = ops.shape.transpose(x, perm=(1, 0, *rest))
+        images = images if group == 1 else ops.shape.reshape(images, vector([1, -1, *sizes_of(x)]))
     else:  # the channels of a group become the batch; the groups, each beside its batch, the channels
-        channels = x.shape[1] // group
         parts = ops.shape.reshape(x, vector([0, group, channels if isinstance(channels, int) else -1, *sizes_of(x)]))
         parts = ops.shape.transpose(parts, perm=(2, 1, 0, *(i + 1 for i in rest)))
         images = ops.shape.reshape(parts, vector([0, -1, *sizes_of(x)]))

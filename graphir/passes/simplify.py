@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model
 from ..ops import arguments
+from ..ops._types import known_ints
 from ..ops.arrange import pad
 from ..ops.shape import concat
 from ..tensors import Tensor
@@ -86,13 +87,38 @@ def transpose_of_gemm(node: Node) -> Value | None:
     return _op(inner)(b, a, **{name: x for name, x in turned.items() if x != {"alpha": 1.0}.get(name, 0)})
 
 
+def there_and_back(node: Node) -> Value | None:
+    """What only groups the elements otherwise, as did the node before it, gives the shape that there was."""
+    inner, y = _grouping(node.inputs[0]), node.outputs[0]
+    x = inner.inputs[0] if inner is not None else None
+    return (
+        x if x is not None and y is not None and isinstance(x.type, TensorType) and x.type.shape is not None and x.type == y.type else None
+    )
+
+
 def reshape_of_reshape(node: Node) -> Value | None:
-    """Of two reshapes the second counts, unless it copies a dim of its input (a 0 in its shape)."""
-    inner = _maker(node.inputs[0], "Reshape")
+    """Of two nodes that group the elements otherwise a Reshape counts, unless it copies a dim of its input (a 0 in its shape)."""
+    inner = _grouping(node.inputs[0])
     shape = node.inputs[1]
     if inner is None or shape is None or not (arguments(node)["allowzero"] or (shape.known and 0 not in shape.known)):
         return None
     return _op(node)(inner.inputs[0], shape, **node.attributes)
+
+
+def unsqueeze_of_reshape(node: Node) -> Value | None:
+    """Reshape can make the axes of size 1, too, unless it copies a dim of its input that would come to lie elsewhere."""
+    inner, y, axes = _maker(node.inputs[0], "Reshape"), node.outputs[0], known_ints(node.inputs[1])
+    asked = None if inner is None else known_ints(inner.inputs[1])
+    if inner is None or y is None or axes is None or asked is None or not _read_once(node.inputs[0]) or arguments(inner)["allowzero"]:
+        return None
+    rest = iter(asked)
+    places = {axis % (len(asked) + len(axes)) for axis in axes}
+    dims = [1 if i in places else next(rest) for i in range(len(asked) + len(axes))]
+    if 0 in dims[min(places, default=0) :]:
+        return None
+    made = _op(inner)(inner.inputs[0], dims)
+    made.type = y.type
+    return made
 
 
 def times_one(node: Node) -> Value | None:
@@ -147,6 +173,8 @@ def dropout_outside_training(node: Node) -> Value | None:
     return x if not mask_read and (mode is None or _is_number(mode, 0)) else None
 
 
+GROUPING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")  # the elements and their order stay
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "Identity": (input_itself,),
     "Concat": (only_input,),
@@ -156,11 +184,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Min": (only_input,),
     "Cast": (same_type,),
     "CastLike": (same_type,),
-    "Reshape": (same_type, reshape_of_reshape),
+    "Reshape": (same_type, there_and_back, reshape_of_reshape),
     "Expand": (same_type,),
-    "Squeeze": (same_type,),
-    "Unsqueeze": (same_type,),
-    "Flatten": (same_type,),
+    "Squeeze": (same_type, there_and_back),
+    "Unsqueeze": (same_type, there_and_back, unsqueeze_of_reshape),
+    "Flatten": (same_type, there_and_back),
     "Transpose": (identity_permutation, transpose_of_transpose, transpose_of_gemm),
     "Mul": (times_one, expanded_without_need),
     "Div": (times_one, expanded_without_need),
@@ -169,6 +197,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Where": (expanded_without_need,),
     "Dropout": (dropout_outside_training,),
 }
+
+
+def _grouping(v: Value | None) -> Node | None:
+    """The node that makes a value by grouping the elements of its input otherwise."""
+    return v.node if v is not None and v.node is not None and not v.node.op.domain and v.node.op.name in GROUPING else None
 
 
 def _permutation(node: Node) -> tuple[int, ...] | None:
