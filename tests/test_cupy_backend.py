@@ -1,8 +1,10 @@
 """The standard's own test suite on CuPy's runtime, over a stand-in that refuses what CuPy refuses; and over CuPy itself where there is a GPU."""
 
 import unittest
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import graphir_cupy
@@ -12,6 +14,13 @@ from test_backend import cases, check_nothing_else_is_left_out, folder
 from test_cupy_kernels import gpu
 
 __all__ = ["folder"]  # the runner's, here too
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A GPU does not tell of floating-point errors."""
+    with np.errstate(all="ignore"):
+        yield
 
 
 class OnStandIn(Backend):

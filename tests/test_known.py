@@ -216,10 +216,33 @@ def test_contents_are_not_followed_where_they_change() -> None:
         assert changed.known is None, changed.node
 
 
-def test_contents_are_of_vectors_and_scalars_of_few_elements() -> None:
+def test_contents_of_matrices_follow_their_places() -> None:
+    """As in the pads of PyTorch's exporter: pairs from the last axis on, turned around."""
+    n = symbol("N")
+    x = Graph().input("x", TensorType("float32", (n, 3)))
+    pairs = reshape(concat(shape(x), ints(x, 5, 6), axis=0), [-1, 2])
+    rows = [
+        (pairs, (n, 3, 5, 6)),
+        (transpose(pairs), (n, 5, 3, 6)),
+        (slice_(pairs, [-1], [-END - 1], [0], [-1]), (5, 6, n, 3)),
+        (slice_(pairs, [0, 1], [END, 2]), (3, 6)),
+        (reshape(transpose(slice_(pairs, [-1], [-END - 1], [0], [-1])), [-1]), (5, n, 6, 3)),
+        (unsqueeze(shape(x), [0]), (n, 3)),
+        (squeeze(unsqueeze(shape(x), [0]), [0]), (n, 3)),
+        (concat(pairs, pairs, axis=0), (n, 3, 5, 6, n, 3, 5, 6)),
+        (concat(pairs, pairs, axis=1), None),
+        (split(pairs, [1, 1], axis=1)[0], None),
+        (gather(pairs, [1]), None),
+        (tile(pairs, [1, 2]), None),
+        (add(pairs, pairs), None),
+        (reshape(pairs, vector(dim(x, 0), -1)), None),
+    ]
+    for made, known in rows:
+        assert made.known == known, made.node
+
+
+def test_contents_are_few() -> None:
     x = Graph().input("x", TensorType("float32", ("N", 3)))
-    assert reshape(shape(x), [1, 2]).known is None
-    assert unsqueeze(shape(x), [0]).known is None
     assert constant_of_shape(ints(x, 2, 2), value=Tensor.of(np.array([1]))).known is None
     assert range_(0, constant(x.graph, value_int=KNOWN_LIMIT), 1).known == tuple(range(KNOWN_LIMIT))
     assert range_(0, constant(x.graph, value_int=KNOWN_LIMIT + 1), 1).known is None

@@ -5,14 +5,16 @@ for all of their float weights and inputs, which agree with central differences 
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from onnx import ModelProto
 
 import graphir
+import graphir_cupy
 import graphir_onnx
+import strict
 from fetch_models import FOLDER, PACKAGES, folder_of
 from graphir import Model, TensorType
 from graphir.dtypes import FLOATS
@@ -124,3 +126,16 @@ def test_gradients_agree_on_onnxruntime(trial: Trial) -> None:
     programs = {name: graphir.compile(gradients, name) for name in ("numpy", "onnxruntime")}
     found = graphir.compare(gradients, {**given, **seeds}, programs, rtol=1e-3, atol=trial.noise)
     assert found.ok, str(found)
+
+
+def test_the_stand_in_and_onnxruntime_agree(trial: Trial) -> None:
+    """On CuPy's runtime, over what stands for CuPy; which waits for nothing on the way but what it fetches."""
+    model, given = load(trial), feeds(load(trial), trial)
+    runtime: Any = graphir_cupy.CupyRuntime(strict.libraries)
+    programs = {"stand-in": graphir.compile(model, runtime), "onnxruntime": graphir.compile(model, "onnxruntime")}
+    with np.errstate(all="ignore"):
+        found = graphir.compare(model, given, programs, rtol=1e-4, atol=1e-4)
+        assert len(found.outputs) == len(model.outputs) and found.ok, str(found)
+        with strict.counted() as waits:
+            graphir.compile(model, runtime, outputs="device").run(given)
+    assert waits.keys() <= {"get"}

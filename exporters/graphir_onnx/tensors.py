@@ -213,7 +213,7 @@ def _encode_data(proto: TensorProto, tensor: Tensor) -> None:
     elif not getattr(proto, field):
         flat = tensor.array.reshape(-1)
         if field == "string_data":
-            proto.string_data.extend(s.encode() if isinstance(s, str) else s for s in flat)
+            proto.string_data.extend(s.encode(errors="surrogateescape") if isinstance(s, str) else s for s in flat)
         elif field in _FLOATS:
             number = TensorProto.DESCRIPTOR.fields_by_name[field].number
             if flat.size:

@@ -174,13 +174,21 @@ def _held(x: Any, dtype: np.dtype) -> int | float | bool | Dim:
 
 
 def kept(shape: Sequence[Dim], known: Known | None) -> Known | None:
-    """`known`, repeated to fill a tensor of this shape, where that may carry contents: 0-d or 1-d, of few elements."""
-    if known is None or len(shape) > 1:
+    """`known` as the contents of a tensor of this shape; in one of rank 0 or 1, of few elements, repeated to fill it."""
+    if known is None:
         return None
     size = product(shape)
-    if not isinstance(size, int) or size > KNOWN_LIMIT:
+    if not isinstance(size, int) or size > KNOWN_LIMIT or (len(shape) > 1 and size != len(known)):
         return None
     return known * (size // len(known)) if known else known
+
+
+def moved(x: Value, move: Callable[[np.ndarray], np.ndarray]) -> Known | None:
+    """The contents of `x` in another order, or some of them. move: does that to an array of the shape of `x`."""
+    if x.known is None or static_product(x.shape) != len(x.known):
+        return None
+    contents = np.fromiter(x.known, object, len(x.known)).reshape(x.shape)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return tuple(move(contents).reshape(-1).tolist())
 
 
 def int_vector(count: Dim, known: Known | None = None) -> TensorType:

@@ -11,7 +11,7 @@ from ..types import TensorType
 from ._gradient import declare_none, expand_to, shape_of, shaped_as, zeros_like
 from ._layout import Margins, among_zeros, positions, reshape_like, scatter_back, size_of, vector
 from ._op import Bool, Floats, Index, Ints, MayOmit, RuleError, T, op
-from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, int_vector, kept, known_ints, unknowns
+from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, expect_vectors, int_vector, kept, known_ints, unknowns
 from .elementwise import add, cast, cast_like, div, mod, mul, where
 from .logic import and_, equal
 
@@ -226,6 +226,7 @@ def non_zero(x: T) -> TensorType:
 @op("Compress", since=28, T=CLASSIC | FLOAT)
 def compress(input: T, condition: Bool, *, axis: int | None = None) -> TensorType:
     """The slices of input along an axis where the condition holds; its elements, as a vector, where no axis is given. A short condition ends early."""
+    expect_vectors(condition=condition)
     truths = known_ints(condition)
     count = unknown() if truths is None else sum(truths)
     if axis is None:

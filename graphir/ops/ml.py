@@ -96,6 +96,8 @@ def imputer(
     values = imputed_value_floats if x.dtype.kind == "f" else imputed_value_int64s
     if not values:
         raise RuleError(f"{'imputed_value_floats' if x.dtype.kind == 'f' else 'imputed_value_int64s'} is left out; x is {NAMES[x.dtype]}")
+    if x.dtype.kind in "iu" and not np.iinfo(x.dtype).min <= replaced_value_int64 <= np.iinfo(x.dtype).max:
+        raise RuleError(f"replaced_value_int64 is {replaced_value_int64}, which {NAMES[x.dtype]} does not hold")
     if len(values) > 1 and (not x.rank or (isinstance(x.shape[-1], int) and x.shape[-1] != len(values))):
         raise RuleError(f"{len(values)} values are given; expected one, or one for each place on the last axis of {list(x.shape)}")
     return TensorType(x.dtype, x.shape)

@@ -13,7 +13,7 @@ from ._gradient import CARRYING, CONVERTING, GradientError, gradients
 from ._layout import positions
 from ._op import T1, T2, T3, DType, RuleError, op
 from ._straight import where_within
-from ._types import FLOAT8, axis_of, dtypes
+from ._types import FLOAT8, axis_of, dtypes, expect_float
 from .math import matmul, matmul_integer
 from .nn import conv
 
@@ -50,6 +50,7 @@ def quantize_linear(
     The scale is one number, one for each place on `axis`, or with block_size one for each block of so many along it. `precision` is the dtype in which to
     divide, that of the scale by default; saturate=0 lets float8 overflow.
     """
+    expect_float("precision", precision)
     _check_scale(x, y_scale, axis, block_size)
     _check_scale(x, y_zero_point, axis, block_size)
     dtype = as_dtype(output_dtype or "uint8") if y_zero_point is None else y_zero_point.dtype

@@ -131,6 +131,8 @@ def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, ke
 
     Without split the pieces have size 1, and keepdims=0 drops their axis.
     """
+    if split is not None and split.rank > 1:
+        raise RuleError(f"split has shape {list(split.shape)}; expected one number, or one axis of them")
     axis = axis_of(axis, input.rank)
     before, size, after = input.shape[:axis], input.shape[axis], input.shape[axis + 1 :]
     if split is None and not keepdims:

@@ -23,6 +23,7 @@ from ._types import (
     known_dims,
     known_ints,
     length_of,
+    moved,
     unknowns,
 )
 
@@ -105,7 +106,7 @@ def transpose(data: T, *, perm: tuple[int, ...] | None = None) -> TensorType:
     order = tuple(reversed(range(data.rank))) if perm is None else perm
     if sorted(order) != list(range(data.rank)):
         raise RuleError(f"perm is {list(order)}; expected each of the axes 0 to {data.rank - 1} once")
-    return TensorType(data.dtype, tuple(data.shape[i] for i in order), data.known)
+    return TensorType(data.dtype, tuple(data.shape[i] for i in order), moved(data, lambda x: x.transpose(order)))
 
 
 @transpose.gradient
@@ -183,7 +184,7 @@ def concat(*inputs: T, axis: int) -> TensorType:
     first = inputs[0]
     axis = axis_of(axis, first.rank)
     dims = list(first.shape)
-    known: Known | None = first.known
+    known: Known | None = first.known if axis == 0 else None
     for x in inputs[1:]:
         if x.rank != first.rank:
             raise RuleError(f"inputs of rank {first.rank} and {x.rank} meet; expected one rank")
@@ -234,7 +235,7 @@ def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: in
     start = 0
     for d in sizes:
         known = None
-        if input.known is not None and isinstance(start, int) and isinstance(d, int):
+        if input.known is not None and input.rank == 1 and isinstance(start, int) and isinstance(d, int):
             known, start = input.known[start : start + d], start + d
         types.append(TensorType(input.dtype, (*input.shape[:axis], d, *input.shape[axis + 1 :]), known))
     return types
@@ -287,15 +288,12 @@ def slice_(data: T, starts: Index, ends: Index, axes: Index | None = None, steps
     dims = list(data.shape)
     bounds = [known_dims(x) or (None,) * count for x in (starts, ends)]
     strides = (1,) * count if steps is None else known_ints(steps) or (None,) * count
+    cuts = [slice(None)] * data.rank
     for at, start, end, step in zip(places, *bounds, strides):
         axis = axis_of(at, data.rank, "an axis")
-        dims[axis] = sliced(dims[axis], start, end, step)
-    known = data.known
-    if known is not None and len(dims) == 1:
-        low, high, stride = (known_ints(x) for x in (starts, ends, steps))
-        ready = low and high and (stride or steps is None) and count == 1
-        known = known[slice(low[0], high[0], stride[0] if stride else 1)] if ready else None  # pyright: ignore[reportOptionalSubscript]
-    return TensorType(data.dtype, dims, kept(dims, known))
+        dims[axis], cuts[axis] = sliced(dims[axis], start, end, step), slice(start, end, step)
+    sure = all(isinstance(k, int) for row in (*bounds, strides) for k in row)
+    return TensorType(data.dtype, dims, moved(data, lambda x: x[tuple(cuts)]) if sure else None)
 
 
 def sliced(n: Dim, start: Dim | None, end: Dim | None, step: int | None) -> Dim:

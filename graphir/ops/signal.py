@@ -38,6 +38,8 @@ def dft(input: T1, dft_length: Index | None = None, axis: Ints | None = None, *,
     at = (-2,) if axis is None else known_ints(axis)
     if at is None:
         return TensorType(input.dtype, (*unknowns(input.rank - 1), pair))
+    if len(at) != 1:
+        raise RuleError(f"axis is {list(at)}; expected one number")
     place = _place(at[0], input.rank)
     length = _length(input.shape[place], dft_length, bool(inverse and onesided))
     made = length // 2 + 1 if onesided and not inverse else length
@@ -202,6 +204,8 @@ def mel_weight_matrix(
     if DTYPES[output_datatype] not in FLOAT | INTS:
         raise RuleError(f"output_datatype is {output_datatype}; expected a dtype of real numbers")
     bands, length = ((known_dims(x) or unknowns(1))[0] for x in (num_mel_bins, dft_length))
+    if any(isinstance(n, int) and n < 1 for n in (bands, length)):
+        raise RuleError(f"num_mel_bins is {bands} and dft_length {length}; expected 1 or more")
     return TensorType(output_datatype, (length // 2 + 1, bands))
 
 

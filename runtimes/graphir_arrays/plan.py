@@ -80,8 +80,8 @@ class Plan:
             return False
         if any(isinstance(k, Expr) for k in t.known):
             return False
-        contents = np.asarray(t.known, t.dtype)
-        self.constants[v] = self.home(v in self.places.values).asarray(contents if t.shape else contents[0])
+        contents = np.asarray(t.known, t.dtype).reshape(t.shape)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self.constants[v] = self.home(v in self.places.values).asarray(contents)
         return True
 
     def home(self, on_host: bool) -> Any:

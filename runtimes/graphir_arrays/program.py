@@ -11,6 +11,7 @@ from graphir.dtypes import STRING, as_dtype
 from graphir.feeds import check_names, checked, missing, no_state, other_state
 from graphir.ir import Value, Weight
 from graphir.model import Model
+from graphir.tensors import Tensor
 from graphir.types import OptionalType, TensorType
 
 from .draws import Draws
@@ -153,6 +154,9 @@ class Program:
         types = {
             v.name: TensorType(as_dtype(x.dtype), x.shape) for v, x in values.items() if x is not None and isinstance(v.type, TensorType)
         }
+        for v in graph.model.inputs:
+            if isinstance(v, Weight) and isinstance(v.tensor, Tensor) and v.name not in key[2]:
+                types[v.name] = v.tensor.type  # a default that is not fed: its contents are known
         pinned = list(graph.pins.values.values())
         plan = Plan(
             graph.model, types, pinned, self._xp, self._overrides, self._memory, self._draws, self._heirs(graph), graph.places, self._held
@@ -188,7 +192,7 @@ class Program:
         for address, v in graph.states:
             values[v] = self._state[address]
         shapes = tuple(None if x is None or not hasattr(x, "shape") else x.shape for x in values.values())
-        return values, (id(graph), shapes)
+        return values, (id(graph), shapes, tuple(v.name for v in graph.model.inputs if isinstance(v, Weight) and v.name in feeds))
 
     def _checked(self, v: Value, x: Any, sizes: dict[str, int], on_host: bool) -> Any:
         """A feed as an array of the runtime. Raises ValueError where dtype or shape differ, symbols that stand for two sizes included."""

@@ -135,7 +135,7 @@ def contents(x: Value | None) -> np.ndarray | None:
     if x.node is not None and x.node.op.key == ("", "Constant", ""):
         return constant_tensor(x.node)
     if isinstance(x.type, TensorType) and x.known is not None and all(isinstance(k, int | float) for k in x.known):
-        return np.array(x.known, x.dtype).reshape([len(x.known)] if x.rank else [])
+        return np.array(x.known, x.dtype).reshape([len(x.known)] if x.rank == 1 else x.shape)  # pyright: ignore[reportArgumentType, reportCallIssue]
     return None
 
 

@@ -55,6 +55,9 @@ def split_to_sequence(xp, input, split=None, *, axis, keepdims):
 def concat_from_sequence(xp, input_sequence, *, axis, new_axis):
     if not input_sequence:
         raise ValueError("ConcatFromSequence: the sequence is empty; expected at least one element, whose dtype and shape count")
+    rank = input_sequence[0].ndim + bool(new_axis)
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis is {axis}; expected {-rank} to {rank - 1}, for elements of rank {input_sequence[0].ndim}")
     return (xp.stack if new_axis else xp.concatenate)(input_sequence, axis=axis)
 
 
