@@ -9,6 +9,8 @@ from graphir.ops import FAMILIES, OPS, OPSETS, Op
 from graphir.ops._gradient import CONVERTING, none
 from graphir.ops.versions import STEPS, Step, steps
 from graphir_arrays.kernel import find
+from graphir_arrays.place import ON_HOST
+from graphir_cupy.namespace import holds
 
 PAGE = Path(__file__).parent / "operators.md"
 OVERRIDES = {"graphir_cupy": "CuPy"}  # packages with kernels of their own, and the runtime's name
@@ -32,7 +34,8 @@ What an operator takes and gives is said in its block, in the file that is named
 - **back to**: the oldest opset in which it can be written. *in parts*: older ones, too, as the operators that it is made of.
   A star: not everything that the newest form says; [the list below](#what-older-opsets-cannot-say) tells what.
 - **kernel**: *shared* runs on NumPy and CuPy alike, from one text; *CuPy*: there it has one of its own; *in parts* is run as the operators that it is made of;
-  *replaced first*, by a pass. ONNX Runtime runs whole models with its own.
+  *replaced first*, by a pass. *host*: with CuPy it runs on the host, always or with the attribute named; others do where what they take is there
+  ([where values live](cupy.md#what-runs-where)). ONNX Runtime runs whole models with its own.
 - **gradient**: *rule*, its own; *in parts*, that of the operators that it is made of; *none*, it has none mathematically; *straight through*, it passes
   rounding as if it were not there; *refused*, an error says what to do.
 """
@@ -107,7 +110,15 @@ def _kernel(op: Op) -> str:
     shared = find(op)
     own = [name for package, name in OVERRIDES.items() if find(op, f"{package}.kernels") is not shared]
     kinds = ["shared"] if shared is not None else ["in parts"] if op.decomposition is not None else [REPLACED]
-    return ", ".join([*kinds, *own])
+    return ", ".join([*kinds, *own, *_host(op)])
+
+
+def _host(op: Op) -> list[str]:
+    """When a node of this op runs on the host where the rest runs on a device: because ON_HOST says so, or because it takes only what no device holds."""
+    foreign = any(not i.optional and i.var in op.types and not any(map(holds, op.types[i.var])) for i in op.inputs)
+    if op.name in ON_HOST or foreign:
+        return ["host"]
+    return [f"host with {key[1]} {key[2]}" for key in ON_HOST if isinstance(key, tuple) and key[0] == op.name]
 
 
 def _gradient(op: Op) -> str:

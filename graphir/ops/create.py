@@ -24,6 +24,7 @@ from ._types import (
     NUMERIC,
     axis_of,
     dtypes,
+    expect_float,
     expect_vectors,
     kept,
     known_dims,
@@ -100,6 +101,7 @@ def range_(start: T, limit: T, delta: T, *, stash_type: DType = "float32") -> Te
 
     stash_type: in which float16 and bfloat16 are counted.
     """
+    expect_float("stash_type", stash_type)
     first, last, step = (_number(x) for x in (start, limit, delta))
     if first is None or last is None or step is None:
         return TensorType(start.dtype, unknowns(1))
@@ -167,7 +169,8 @@ def one_hot(indices: T1, depth: Depth, values: OffOn, *, axis: int = -1) -> Tens
 
 @one_hot.gradient
 def one_hot_gradient(dy, y, indices, depth, values, *, axis):
-    chosen = one_hot(indices, depth, np.array([0, 1], values.dtype), axis=axis)  # runtimes have but few combinations of dtypes: that of values is one
+    off_on = np.array([0, 1], values.dtype)  # runtimes have but few combinations of dtypes: that of values is one
+    chosen = one_hot(indices, depth, off_on, axis=axis)
     chosen, zeros = ops.elementwise.cast(chosen, to="int64"), zeros_like(values)
     return None, None, ops.index.scatter_elements(zeros, ops.shape.reshape(chosen, [-1]), ops.shape.reshape(dy, [-1]), reduction="add")
 

@@ -29,7 +29,7 @@ def lstm(
 
     i = f(x Wi' + h Ri' + pi c + bi); f = f(... + pf c); c = f c + i g(x Wc' + h Rc' + bc); o = f(... + po c); h = o h(c).
     """
-    y, last = _states(x, w, r, b, (initial_h, initial_c), 4, direction, hidden_size, layout, activations, 3, p)
+    y, last = _states(x, w, r, b, (initial_h, initial_c), 4, direction, hidden_size, layout, activations, 3, p, lengths=sequence_lens)
     return y, last, last
 
 
@@ -45,7 +45,7 @@ def gru(
     z = f(x Wz' + h Rz' + bz); r = f(x Wr' + h Rr' + br); n = g(x Wh' + (r h) Rh' + bh); h = (1 - z) n + z h.
     With linear_before_reset r multiplies h Rh' and its bias instead.
     """
-    return _states(x, w, r, b, (initial_h,), 3, direction, hidden_size, layout, activations, 2)
+    return _states(x, w, r, b, (initial_h,), 3, direction, hidden_size, layout, activations, 2, lengths=sequence_lens)
 
 
 @op("RNN", since=22, T=FLOAT, T1=LENGTHS)
@@ -56,12 +56,13 @@ def rnn(
     layout: int = 0,
 ) -> tuple[MayOmit, MayOmit]:  # fmt: skip
     """The hidden state at all times, and the last one: h = f(x W' + h R' + b)."""
-    return _states(x, w, r, b, (initial_h,), 1, direction, hidden_size, layout, activations, 1)
+    return _states(x, w, r, b, (initial_h,), 1, direction, hidden_size, layout, activations, 1, lengths=sequence_lens)
 
 
 def _states(
     x: Value, w: Value, r: Value, b: Value | None, initial: tuple[Value | None, ...], gates: int, direction: str, hidden_size: int | None,
     layout: int, activations: tuple[str, ...] | None, functions: int, p: Value | None = None,
+    lengths: Value | None = None,
 ) -> tuple[TensorType, TensorType]:  # fmt: skip
     """The types of all hidden states and of the last one."""
     if direction not in ("forward", "reverse", "bidirectional"):
@@ -77,6 +78,7 @@ def _states(
     _check("r", r, (directions, gates * hidden, hidden))
     _check("b", b, (directions, 2 * gates * hidden))
     _check("p", p, (directions, 3 * hidden))
+    _check("sequence_lens", lengths, (batch,))
     last = (directions, batch, hidden) if not layout else (batch, directions, hidden)
     for name, state in zip(("initial_h", "initial_c"), initial):
         _check(name, state, last)

@@ -12,7 +12,7 @@ from ._backward import Backward, typed_as, types_of
 from ._bodies import body_in, captures, paste, yield_more, yields
 from ._gradient import GradientError, declare_none, zeros_like
 from ._op import DType, Index, RuleError, T, op
-from ._types import CLASSIC, axis_of, dtypes, join, known_ints
+from ._types import CLASSIC, INDEX, axis_of, dtypes, join, known_ints
 from .control import loop
 
 
@@ -55,7 +55,7 @@ def sequence_empty(graph: Graph, *, dtype: DType | None = None) -> Type:
     return SequenceType(TensorType(dtype or FLOAT32))
 
 
-@op("SequenceInsert", since=11, T=CLASSIC)
+@op("SequenceInsert", since=11, T=CLASSIC, Tind=INDEX)
 def sequence_insert(input_sequence: Value, tensor: T, position: Index | None = None) -> Type:
     """The sequence with the tensor before the element at `position`, counted from the end where negative; at the end without it."""
     return SequenceType(join(_element(input_sequence, "input_sequence"), tensor.type, _either))
@@ -67,7 +67,7 @@ def sequence_insert_gradient(dy, y, input_sequence, tensor, position=None):
     return sequence_erase(dy, at), typed_as(sequence_at(dy, -1 if at is None else at), tensor), None
 
 
-@op("SequenceErase", since=11)
+@op("SequenceErase", since=11, Tind=INDEX)
 def sequence_erase(input_sequence: Value, position: Index | None = None) -> Type:
     """The sequence without the element at `position`, counted from the end where negative; without the last one by default."""
     _element(input_sequence, "input_sequence")
@@ -79,7 +79,7 @@ def sequence_erase_gradient(dy, y, input_sequence, position=None):
     return _with(dy, zeros_like(sequence_at(input_sequence, -1 if position is None else position)), position, input_sequence), None
 
 
-@op("SequenceAt", since=11)
+@op("SequenceAt", since=11, Tind=INDEX)
 def sequence_at(input_sequence: Value, position: Index) -> Type:
     """The element at `position`, counted from the end where negative."""
     return _taken_out(_element(input_sequence, "input_sequence"))  # pyright: ignore[reportReturnType]  # None: the file does not say of what
@@ -125,7 +125,7 @@ def sequence_length(input_sequence: Value) -> TensorType:
 declare_none(sequence_empty, sequence_length)
 
 
-@op("SplitToSequence", since=24, T=CLASSIC | dtypes("bfloat16"))
+@op("SplitToSequence", since=24, T=CLASSIC | dtypes("bfloat16"), Tind=INDEX)
 def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, keepdims: int = 1) -> Type:
     """The pieces of the input along an axis: of the sizes in `split`, or all of the one size `split` (the last may be smaller).
 

@@ -204,8 +204,8 @@ def mel_weight_matrix(
     if DTYPES[output_datatype] not in FLOAT | INTS:
         raise RuleError(f"output_datatype is {output_datatype}; expected a dtype of real numbers")
     bands, length = ((known_dims(x) or unknowns(1))[0] for x in (num_mel_bins, dft_length))
-    if any(isinstance(n, int) and n < 1 for n in (bands, length)):
-        raise RuleError(f"num_mel_bins is {bands} and dft_length {length}; expected 1 or more")
+    if any(isinstance(n, int) and n < 0 for n in (bands, length)):
+        raise RuleError(f"num_mel_bins is {bands} and dft_length {length}; expected no negative number")
     return TensorType(output_datatype, (length // 2 + 1, bands))
 
 

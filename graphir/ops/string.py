@@ -26,7 +26,7 @@ def string_split(x: T, *, delimiter: str | None = None, maxsplit: int | None = N
     return TensorType(STRING, (*x.shape, unknown())), TensorType(INT64, x.shape)
 
 
-@op("StringNormalizer", since=10, X=STRINGS)
+@op("StringNormalizer", since=10, T=STRINGS)
 def string_normalizer(
     x: T, *, case_change_action: str = "NONE", is_case_sensitive: int = 0, locale: str | None = None,
     stopwords: tuple[str, ...] | None = None,

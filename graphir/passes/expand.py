@@ -30,6 +30,7 @@ def _decomposed(node: Node) -> tuple[Value | None, ...]:
     """What the decomposition of a node builds. Raises TypeError that names the node where its inputs or attributes do not suit it."""
     if why := misfit(node):
         raise TypeError(f"node {node.label!r}: {why}")
+    _ask_rule(node)
     try:
         return decompose(node)
     except UnknownRank as e:
@@ -37,13 +38,14 @@ def _decomposed(node: Node) -> tuple[Value | None, ...]:
             f"node {node.label!r}: {node.op} is run as other operators, for which {e}; declare the shapes of the model's inputs"
         ) from e
     except STUMBLES as e:
-        _ask_rule(node)
         raise TypeError(f"node {node.label!r}: {e if isinstance(e, RuleError) else stumbled(node, e)}") from e
 
 
 def _ask_rule(node: Node) -> None:
-    """Raises TypeError with what the type rule has against a node, if it has: that says best why it has no decomposition."""
+    """Raises TypeError with what the type rule has against a node, if it has: once the node is decomposed, nobody asks it."""
     assert isinstance(node.op, Op)
+    if node.op.is_composite:
+        return  # the decomposition is the rule
     try:
         node.op.infer(node.inputs, node.attributes, len(node.outputs))
     except RuleError as e:

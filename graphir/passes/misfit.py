@@ -7,7 +7,15 @@ from ..ops import Op, normalized
 from ..tensors import Tensor
 
 STUMBLES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)  # what a rule raises over what it did not foresee
-HELD = {"dtype": str, "tensor": Tensor, "ints": tuple, "floats": tuple, "strs": tuple}  # what nodes hold of attributes; calls take more
+HELD = {
+    "int": int,
+    "float": float,
+    "dtype": str,
+    "tensor": Tensor,
+    "ints": tuple,
+    "floats": tuple,
+    "strs": tuple,
+}  # what nodes hold of attributes; calls take more
 # attributes of which the standard says what 0 and 1 mean, while runtimes differ in what else does
 FLAGS = frozenset((
     "align_corners", "allowzero", "antialias", "ceil_mode", "center_point_box", "count_include_pad", "detect_negative", "detect_positive",

@@ -70,6 +70,8 @@ UNREAD: dict[str, tuple[str, ...]] = {
 
 # Ops that run on the host wherever their inputs lie: why. A key with an attribute's value holds for nodes that have it.
 ON_HOST: dict[str | tuple[str, str, Any], str] = {
+    "CastMap": "takes a dictionary of Python's",
+    "DictVectorizer": "as CastMap",
     "ImageDecoder": "a file's bytes, which Pillow reads",
     "NonMaxSuppression": "a walk over boxes, each step of which hangs on the one before",
     "OptionalHasElement": "a bool that If reads",

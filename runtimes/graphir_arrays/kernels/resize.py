@@ -23,8 +23,11 @@ class _Axis(NamedTuple):
 
 @in_single
 def resize(xp: Any, x: Any, roi: Any = None, scales: Any = None, sizes: Any = None, **how: Any) -> Any:
-    y = x
-    for a in _axes(x, roi, scales, sizes, how):
+    y, axes = x, _axes(x, roi, scales, sizes, how)
+    if any(a.out == 0 for a in axes):
+        outs = {a.axis: a.out for a in axes}
+        return xp.zeros([outs.get(i, n) for i, n in enumerate(x.shape)], x.dtype)
+    for a in axes:
         if a.out == a.size and a.scale == 1 and how["coordinate_transformation_mode"] != "tf_crop_and_resize":
             continue
         at = _coordinates(xp, a, how["coordinate_transformation_mode"])
