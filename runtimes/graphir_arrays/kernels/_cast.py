@@ -62,7 +62,10 @@ def _then(first: Change, between: Any, target: Any, xp: Any, saturate: int, roun
 
 
 def _parsed(xp: Any, x: Any, parse: Callable[[str], Any], dtype: Any) -> Any:
-    return xp.asarray([parse(text) for text in x.reshape(-1).tolist()], dtype).reshape(x.shape)
+    try:
+        return xp.asarray([parse(text) for text in x.reshape(-1).tolist()], dtype).reshape(x.shape)
+    except OverflowError:
+        raise ValueError(f"a text is a number that {NAMES[dtype]} does not hold") from None
 
 
 def _whole(text: str) -> int:

@@ -39,6 +39,9 @@ def eye_like(xp, input, *, dtype, k):
 
 def one_hot(xp, indices, depth, values, *, axis):
     indices, size = indices.astype("int64"), int(depth.item())
+    if not indices.size:
+        at = axis if axis >= 0 else indices.ndim + 1 + axis
+        return xp.full((*indices.shape[:at], size, *indices.shape[at:]), values[0], values.dtype)
     places = xp.expand_dims(xp.where(indices < 0, indices + size, indices), axis)
     after = indices.ndim - axis if axis >= 0 else -1 - axis
     here = places == xp.arange(size).reshape(-1, *(1,) * after)

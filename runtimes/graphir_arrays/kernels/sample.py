@@ -110,6 +110,8 @@ def affine_grid(xp: Any, theta: Any, size: Any, *, align_corners: int) -> Any:
     n, rank = theta.shape[:2]
     sizes = [int(d) for d in size.tolist()[2:]]
     made = xp.zeros((n, *sizes, rank), theta.dtype)
+    if not made.size:
+        return made
     made += theta[:, :, -1].reshape(n, *(1 for _ in sizes), rank)
     for axis, d in enumerate(sizes):
         at = (xp.arange(d) * (2 / max(d - 1, 1)) if align_corners else (xp.arange(d) + 0.5) * (2 / max(d, 1))) - 1
