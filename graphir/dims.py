@@ -7,7 +7,7 @@ Two expressions are equal when their canonical forms are, so `a == b` is a proof
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
@@ -331,9 +331,23 @@ def apply(function: str, a: Dim, b: Dim) -> Dim:
                 return larger if function == "max" else smaller
     if function == "broadcast" and (isinstance(a, int) or isinstance(b, int)):
         return broadcast_dim(a, b)
-    if function != "floordiv" and str(b) < str(a):
-        a, b = b, a
-    return Expr((((Apply(function, (a, b)),), 1),))
+    if function == "floordiv":
+        return Expr((((Apply(function, (a, b)),), 1),))
+    first, *others = sorted(
+        {*_parts_of(function, a), *_parts_of(function, b)}, key=str
+    )  # in any order, and as often as one likes, they are the same
+    for part in others:
+        first = Expr((((Apply(function, (first, part)),), 1),))
+    return first
+
+
+def _parts_of(function: str, dim: Dim) -> Iterator[Dim]:
+    """What `function` is taken of, where the dim is just that; else the dim itself."""
+    if isinstance(dim, Expr) and dim.is_atom and isinstance(atom := dim.terms[0][0][0], Apply) and atom.function == function:
+        for part in atom.args:
+            yield from _parts_of(function, part)
+    else:
+        yield dim
 
 
 FUNCTIONS = {"floordiv": lambda a, b: a // b, "max": max, "min": min, "broadcast": broadcast_dim}

@@ -63,6 +63,19 @@ def test_info(call, model_file):
     assert facts["size"] == Path(model_file).stat().st_size
 
 
+def test_info_does_not_list_weights_that_are_inputs(call, tmp_path):
+    graph = Graph("old")
+    y = graph.input("x", TensorType("float32", (2,)))
+    for _ in range(9):
+        weight = graph.weight(graph.fresh("w"), np.ones(2, np.float32))
+        graph.open(weight)
+        y = add(y, weight)
+    graph.output(y)
+    graphir.save(Model(graph), tmp_path / "old.onnx")
+    out = call("info", str(tmp_path / "old.onnx"))[1]
+    assert "9 more that have defaults" in out and "w_1  float32" not in out
+
+
 def test_check_finds_nothing_wrong(call, model_file):
     assert call("check", model_file) == (0, f"{model_file}: valid\n", "")
     assert json.loads(call("check", model_file, "--json")[1]) == {"model": model_file, "valid": True, "problems": []}

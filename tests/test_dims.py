@@ -34,6 +34,9 @@ TEXTS = [
     (broadcast_dim(N, 1), "N"),
     (broadcast_dim(N, 7), "7"),
     (broadcast_dim(N, M), "broadcast(M, N)"),
+    (broadcast_dim(broadcast_dim(N, M), N), "broadcast(M, N)"),
+    (broadcast_dim(N, broadcast_dim(symbol("K"), M)), "broadcast(broadcast(K, M), N)"),
+    (max_(max_(M, N), M), "max(M, N)"),
     (symbol("batch size") + 1, '"batch size" + 1'),
     (product([N, 2, 3]), "6*N"),
 ]

@@ -9,6 +9,8 @@ import click
 from .model_file import PIPE, model_argument, read
 from .terminal import say_columns, say_json, size_text
 
+DEFAULTS = 8  # inputs with defaults that are shown one by one; the first opsets make every weight one
+
 
 @click.command(short_help="Tell what is in a model.")
 @model_argument
@@ -29,7 +31,11 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     size = "" if found["size"] is None else f", {size_text(found['size'])}"
     rows = [("model", f"{found['name'] or '(no name)'}{size}")]
     for kind in ("input", "output"):
-        rows += [(kind, f"{v['name']}  {v['type']}{'  (has a default)' if v.get('default') else ''}") for v in found[f"{kind}s"]]
+        rows += [(kind, f"{v['name']}  {v['type']}") for v in found[f"{kind}s"] if not v.get("default")]
+        defaults = [v for v in found[f"{kind}s"] if v.get("default")]
+        shown = defaults if len(defaults) <= DEFAULTS else []
+        rows += [(kind, f"{v['name']}  {v['type']}  (has a default)") for v in shown]
+        rows += [(kind, f"{len(defaults):,} more that have defaults")] if defaults and not shown else []
     rows += [
         ("operators", ", ".join(f"{n} {name}" for name, n in found["operators"].items()) or "none"),
         ("foreign", ", ".join(found["foreign"])),
