@@ -1,14 +1,15 @@
 """What goes into a run, held against what the model says of it. Runtimes share these checks, so that each says the same of the same mistake."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .dims import Expr, atoms, substitute, symbol, symbols
-from .dtypes import NAMES, STRING
+from .dims import Expr, Symbol, atoms, substitute
+from .dtypes import COMPLEX, FLOATS, NAMES, STRING
 from .ir import Value, Weight
-from .types import TensorType
+from .types import MapType, OptionalType, SequenceType, TensorType, Type
 
 
 def check_names(inputs: Sequence[Value], feeds: Iterable[str]) -> None:
@@ -24,23 +25,75 @@ def missing(v: Value) -> ValueError:
     return ValueError(f"the input {_typed(v)} is missing")
 
 
-def checked(v: Value, x: Any, sizes: dict[str, int]) -> Any:
+def checked(v: Value, x: Any, sizes: dict[str, int], place: str = "", expected: TensorType | None = None) -> Any:
     """A feed for a tensor input as an array, of whatever library it is; lists of numbers take the input's dtype.
 
-    sizes: what symbols stand for; those that are met first are entered. Raises ValueError where dtype or shape differ, symbols that stand for two sizes included.
+    sizes: what symbols stand for; those that are met first are entered. place, expected: of a part of an input, which it is, and its type. Raises ValueError
+    where dtype or shape differ, symbols that stand for two sizes included.
     """
-    expected = v.type
+    if expected is None:
+        expected = v.type
     if not hasattr(x, "dtype"):
-        x = np.asarray(x, None if expected.dtype == STRING else expected.dtype)
-    dtype = STRING if np.dtype(x.dtype).kind in "USO" else x.dtype
-    if dtype != expected.dtype:
-        given = NAMES.get(dtype, str(dtype))
-        raise ValueError(f"the input {_typed(v)} was given {given}{list(x.shape)}; cast it to {NAMES[expected.dtype]}")
+        x = as_array(x, expected.dtype, f"{place}the input {_typed(v)}")
+    if x.dtype != expected.dtype and (expected.dtype != STRING or getattr(x.dtype, "kind", "f") not in "US"):
+        given = "string" if getattr(x.dtype, "kind", "f") in "US" else NAMES.get(x.dtype, str(x.dtype))
+        raise ValueError(f"{place}the input {_typed(v)} was given {given}{list(x.shape)}; cast it to {NAMES[expected.dtype]}")
     if expected.shape is not None and not _fits(expected.shape, x.shape, sizes):
         bound = {a.name: sizes[a.name] for d in expected.shape for a in atoms(d) if a.name in sizes}
         where = f", where {', '.join(f'{k} = {n}' for k, n in bound.items())}" if bound else ""
-        raise ValueError(f"the input {_typed(v)} was given the shape {list(x.shape)}; expected {list(expected.shape)}{where}")
+        raise ValueError(f"{place}the input {_typed(v)} was given the shape {list(x.shape)}; expected {list(expected.shape)}{where}")
     return x
+
+
+def checked_parts(v: Value, x: Any, sizes: dict[str, int], received: Callable[[Any], Any] = lambda x: x) -> Any:
+    """A feed for a sequence, optional or map: a list of arrays, None or an array, a dict. received: what is done to each part before it is looked at.
+
+    Raises ValueError for what the type has no room for; names the part. Types that the file leaves open take anything.
+    """
+    return _part(v, "", v.type, x, sizes, received)
+
+
+def as_array(x: Any, dtype: np.dtype, whose: str) -> np.ndarray:
+    """The array that Python's numbers, or lists of them, make in a dtype. Raises ValueError for a number that the dtype has no place for.
+
+    Whole numbers are what they are, or refused; floats are rounded, and stay as finite as they are. whose: what the error begins with.
+    """
+    try:
+        given = np.asarray(x, object if dtype == STRING else None)
+        if dtype in FLOATS and given.dtype == object and all(isinstance(e, int) for e in given.flat):
+            given = given.astype(np.float64)  # beyond 64 bits
+    except OverflowError:
+        raise ValueError(f"{whose} was given {_repr(x)}, which {NAMES[dtype]} cannot hold") from None
+    except ValueError:
+        raise ValueError(f"{whose} was given {_repr(x)}, which is no array: its parts differ in length") from None
+    if not given.size:
+        return given.astype(dtype)
+    if dtype == STRING:
+        wrong = [e for e in given.flat if not isinstance(e, str | bytes)]
+        if wrong:
+            raise ValueError(f"{whose} was given {_repr(wrong[0])}; expected text")
+        return given
+    if given.dtype == STRING or given.dtype not in NAMES or (given.dtype in COMPLEX and dtype not in COMPLEX):
+        raise ValueError(f"{whose} was given {_repr(x)}; expected {NAMES[dtype]} numbers")
+    with np.errstate(all="ignore"):
+        made = given.astype(dtype)
+        if dtype in FLOATS or dtype in COMPLEX:
+            lost = (np.isnan(given) != np.isnan(made)) | (np.isinf(given) != np.isinf(made))
+        else:
+            lost = (made.astype(np.int64) if dtype.kind == "V" else made) != given
+    if lost.any():
+        raise ValueError(f"{whose} was given {_repr(given[lost].flat[0].item())}, which {NAMES[dtype]} cannot hold")
+    return made
+
+
+def sizes_of(inputs: Iterable[Value], feeds: Mapping[str, Any]) -> dict[str, int]:
+    """What the symbols in the types of inputs stand for, as far as the feeds tell."""
+    found: dict[str, int] = {}
+    for v in inputs:
+        if v.name in feeds and isinstance(v.type, TensorType) and v.type.shape is not None:
+            x = feeds[v.name]
+            _enter(v.type.shape, x.shape if hasattr(x, "shape") else as_array(x, v.type.dtype, f"the input {_typed(v)}").shape, found)
+    return found
 
 
 def no_state(address: str, states: Iterable[str], weights: Mapping[str, Weight]) -> KeyError:
@@ -55,18 +108,65 @@ def other_state(address: str, was: TensorType, given: TensorType) -> ValueError:
     return ValueError(f"the state {address!r} is {was.dtype}{list(was.shape or ())}; it was given {given.dtype}{list(given.shape or ())}")
 
 
+def _part(v: Value, place: str, expected: Type | None, x: Any, sizes: dict[str, int], received: Callable[[Any], Any]) -> Any:
+    """A value of any type, for an input or a part of one. Elements of a sequence may differ in what symbols stand for."""
+    if isinstance(expected, OptionalType):
+        return None if x is None else _part(v, place, expected.element, x, sizes, received)
+    if isinstance(expected, TensorType):
+        x = checked(v, received(x), sizes, place, expected)
+        return np.asarray(x, object) if expected.dtype == STRING else x
+    if isinstance(expected, SequenceType):
+        if not isinstance(x, list | tuple):
+            raise ValueError(f"{place}the input {_typed(v)} was given {_repr(x)}; expected a list")
+        return [_part(v, f"element {i} of {place}", expected.element, e, {}, received) for i, e in enumerate(x)]
+    if isinstance(expected, MapType):
+        return _map(v, place, expected, x, received)
+    return [_part(v, place, None, e, sizes, received) for e in x] if isinstance(x, list | tuple) else received(x)
+
+
+def _map(v: Value, place: str, expected: MapType, x: Any, received: Callable[[Any], Any]) -> dict[Any, Any]:
+    """A dict whose keys and values are what a map's type says; single numbers and texts stay Python's."""
+    if not isinstance(x, dict):
+        raise ValueError(f"{place}the input {_typed(v)} was given {_repr(x)}; expected a dict")
+    found = {}
+    for key, e in x.items():
+        if not isinstance(key, str if expected.key == STRING else int | np.integer) or isinstance(key, bool):
+            raise ValueError(f"{place}the input {_typed(v)} was given the key {_repr(key)}; expected {NAMES[expected.key]}")
+        where = f"the value at {_repr(key)} of {place}"
+        if isinstance(expected.value, TensorType) and np.ndim(e) == 0:
+            as_array(e, expected.value.dtype, f"{where}the input {_typed(v)}")
+            found[key] = e
+        else:
+            found[key] = _part(v, where, expected.value, e, {}, received)
+    return found
+
+
 def _fits(dims: Sequence[Any], shape: Sequence[int], sizes: dict[str, int]) -> bool:
     """Whether a shape fits dims; symbols take the first size that they meet, which is entered in `sizes`."""
     if len(dims) != len(shape):
         return False
-    for d, n in zip(dims, shape):
-        if isinstance(d, Expr) and d.is_atom and (name := next(iter(symbols(d)), None)) is not None and str(d) == str(symbol(name)):
-            sizes.setdefault(name, n)
+    _enter(dims, shape, sizes)
     for d, n in zip(dims, shape):
         size = substitute(d, sizes)
         if isinstance(size, int) and size != n:
             return False
     return True
+
+
+def _enter(dims: Sequence[Any], shape: Sequence[int], sizes: dict[str, int]) -> None:
+    """Enter in `sizes` what a shape says of the symbols that stand alone in dims. Who is there stays; unknowns have no name to enter."""
+    for d, n in zip(dims, shape):
+        if isinstance(d, Expr) and d.is_atom and isinstance(atom := d.terms[0][0][0], Symbol) and isinstance(atom.name, str):
+            sizes.setdefault(atom.name, n)
+
+
+_REPR = reprlib.Repr()
+_REPR.maxother = 60
+
+
+def _repr(x: Any) -> str:
+    """What was given, in a few words."""
+    return _REPR.repr(x)
 
 
 def _typed(v: Value) -> str:

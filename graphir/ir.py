@@ -61,13 +61,27 @@ class Graph(Scope):
     # ---- building -------------------------------------------------------------------------------------------------------------------
 
     def input(self, name: str, type_: Type | None) -> Value:
-        """A new input."""
+        """A new input; None where its type is not known. Raises ValueError for a name that an input or a weight of this graph has, TypeError."""
+        self._check_name(name, "input")
+        if type_ is not None and not isinstance(type_, Type):
+            raise TypeError(f"the type of the input {name} is {type_!r}; expected a type, such as TensorType('float32', ('N', 3))")
+        return self.add_input(name, type_)
+
+    def add_input(self, name: str, type_: Type | None) -> Value:
+        """A new input as a file or another graph has it, whatever its name."""
         value = Value(self.claim(name), type_, self)
         self.inputs.append(value)
         return value
 
     def weight(self, name: str, data: Any, kind: str = "constant") -> Weight:
-        """A new weight holding `data`: a Tensor, an array, or numbers."""
+        """A new weight holding `data`: a Tensor, an array, or numbers. Raises ValueError for a name that an input or a weight of this graph has, TypeError."""
+        self._check_name(name, "weight")
+        if data is None:
+            raise TypeError(f"the data of the weight {name} is None; expected a Tensor, an array, or numbers")
+        return self.add_weight(name, data, kind)
+
+    def add_weight(self, name: str, data: Any, kind: str = "constant") -> Weight:
+        """A new weight as a file or another graph has it, whatever its name."""
         name = self.claim(name)
         weight = self.weights[name] = Weight(name, data if isinstance(data, SparseTensor) else Tensor.of(data), self, kind)
         return weight
@@ -100,12 +114,27 @@ class Graph(Scope):
         self.inputs.remove(value)
 
     def output(self, value: Value, name: str | None = None) -> Value:
-        """Make `value` an output, under `name` if given."""
+        """Make `value` an output, under `name` if given. Raises ValueError for a value that this graph cannot give under that name, TypeError for no value."""
+        if not isinstance(value, Value):
+            raise TypeError(f"the output{'' if name is None else f' {name}'} of graph {self.name!r} is {value!r}; expected a value")
+        if not self.sees(value):
+            raise ValueError(
+                f"{value.name} belongs to graph {value.graph.name!r}, which does not enclose {self.name!r}, so it is no output here"
+            )
         if name is not None:
+            if name != value._name and any(v is value for v in self._outputs):
+                raise ValueError(f"{value.name} is an output already; give ops.elementwise.identity({value.name}) the name {name!r}")
             self.rename(value, name)
         self._outputs.append(value)
         use(value, self)
         return value
+
+    def sees(self, value: Value) -> bool:
+        """Whether a value is made in this graph or around it."""
+        graph: Graph | None = self
+        while graph is not None and graph is not value.graph:
+            graph = graph.parent
+        return graph is not None
 
     @property
     def outputs(self) -> tuple[Value, ...]:
@@ -182,6 +211,13 @@ class Graph(Scope):
         self.root._names.setdefault(name, 1)
         return name
 
+    def _check_name(self, name: str, what: str) -> None:
+        """Raises for what cannot be the name of a new input or weight. Whether a node's output has it is for `verify` to say."""
+        if not isinstance(name, str) or not name:
+            raise (ValueError if name == "" else TypeError)(f"the name of the {what} is {name!r}; expected a text that is not empty")
+        if name in self.weights or (name in self.root._names and any(v._name == name for v in self.inputs)):
+            raise ValueError(f"cannot name the {what} {name}: graph {self.name!r} has an input or a weight of that name")
+
     def is_free(self, name: str) -> bool:
         """Whether no value of the whole graph has this name, or had it."""
         return name not in self.root._names
@@ -190,6 +226,8 @@ class Graph(Scope):
         """Give `value` another name. Raises ValueError if it is taken."""
         if name == value._name:
             return
+        if not isinstance(name, str) or not name:
+            raise (ValueError if name == "" else TypeError)(f"cannot rename {value.name} to {name!r}; expected a text that is not empty")
         if name in self.root._names:
             raise ValueError(f"cannot rename {value.name} to {name}: the name is taken")
         self._rename(value, self.claim(name))
@@ -229,8 +267,18 @@ class Graph(Scope):
     @contextmanager
     def before(self, node: Node) -> Iterator[None]:
         """What is built inside lands before `node`. For one-offs: it costs a copy of the list; a pass walks `edit`."""
-        at = self.nodes.index(node)
-        tail, self.nodes = self.nodes[at:], self.nodes[:at]
+        with self._at(self.nodes.index(node)):
+            yield
+
+    @contextmanager
+    def after(self, node: Node | None) -> Iterator[None]:
+        """What is built inside lands right after `node`, or before all nodes where that is None. It costs what `before` does."""
+        with self._at(0 if node is None else self.nodes.index(node) + 1):
+            yield
+
+    @contextmanager
+    def _at(self, place: int) -> Iterator[None]:
+        tail, self.nodes = self.nodes[place:], self.nodes[:place]
         try:
             yield
         finally:

@@ -166,14 +166,14 @@ def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, V
 
     new.carried, new.needs_upgrade = graph.carried, graph.needs_upgrade
     for v in graph.weights.values():
-        copied = new.weight(named(v), v.tensor, v.kind)
+        copied = new.add_weight(named(v), v.tensor, v.kind)
         copied.type, copied.declared = v.type, v.declared
         mapping[v] = copied
     for v in graph.inputs:
         if v in mapping:
             new.inputs.append(mapping[v])
         else:
-            mapping[v] = new.input(named(v), v.type)
+            mapping[v] = new.add_input(named(v), v.type)
             mapping[v].declared = v.declared
     for node in graph.nodes:
         copy_node(node, new, mapping, prefix)

@@ -134,10 +134,13 @@ class Value:
         return f"<{self.name}: {self.type or '?'}>"
 
 
+KINDS = ("constant", "state", "default")  # of weights
+
+
 class Weight(Value):
     """A named tensor of a graph. kind: "constant" (may be folded and packed), "state" (trained or updated), or "default" (of an input of the same name)."""
 
-    __slots__ = ("_tensor", "kind")
+    __slots__ = ("_kind", "_tensor")
 
     def __init__(self, name: str, tensor: Tensor | SparseTensor, graph: "Graph", kind: str = "constant"):
         type_ = tensor.type if isinstance(tensor, Tensor) and kind == "constant" else TensorType(tensor.dtype, tensor.shape)
@@ -154,6 +157,17 @@ class Weight(Value):
     def tensor(self, tensor: Tensor | SparseTensor) -> None:
         self._tensor = tensor
         self.type = tensor.type if isinstance(tensor, Tensor) and self.kind == "constant" else TensorType(tensor.dtype, tensor.shape)
+
+    @property
+    def kind(self) -> str:
+        """Constant, state or default. Raises ValueError where another is set."""
+        return self._kind
+
+    @kind.setter
+    def kind(self, kind: str) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"the kind of the weight {self.name} is {kind!r}; expected {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        self._kind = kind
 
     def become(self, kind: str) -> None:
         """Take another kind. The type of a constant alone tells its contents; types that were inferred from them stay until they are inferred again."""

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
+from .expect import expect, expect_model
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -82,6 +84,7 @@ class Runtime(Protocol):
     """What compiles models into programs. The name of its entry point is the runtime's name.
 
     One may have a method `version() -> str`, which tells the library that it stands on, with its version; it is asked where the runtime can run.
+    And `keeps`, the names of those Limits that its programs keep, where that is not all of them.
     """
 
     name: str
@@ -101,6 +104,11 @@ class Limits(NamedTuple):
     memory: int | None = None
     trips: int | None = None
     seconds: float | None = None
+
+
+def expect_limits(limits: Any) -> None:
+    """Raises TypeError for what is neither a Limits nor None."""
+    expect(limits, Limits | None, "limits", "a Limits, such as graphir.plugins.Limits(seconds=60)")
 
 
 class LimitError(RuntimeError):
@@ -124,6 +132,7 @@ def load(path: str | os.PathLike[str], format: str | None = None, *, verify: boo
 
 def loads(data: bytes, format: str | None = None) -> "Model":
     """The model in these bytes. format: its name; by default the first bytes tell. Raises FormatError where they are not what they should be."""
+    expect(data, bytes | bytearray | memoryview, "the data", "the bytes of a file; graphir.load(path) reads one by its name")
     return _door(format or _recognized(data), "loads", "read")(data)
 
 
@@ -134,6 +143,7 @@ def save(
 
     note: is told, in a sentence, what the file says otherwise than was asked, as that an operator needs a newer opset.
     """
+    expect_model(model, "the model, which comes first,")
     path = Path(path)
     name = format or format_of(path)
     write = _door(name, "save", "written")
@@ -143,6 +153,7 @@ def save(
 
 def dumps(model: "Model", format: str, *, note: Callable[[str], object] | None = None, **options: Any) -> bytes:
     """The bytes of a file of this format. options: the format's own; note: see `save`."""
+    expect_model(model)
     write = _door(format, "dumps", "written")
     _check_options(f"format {format}", write, options)
     return write(model, **options, **_noting(write, note))
@@ -158,7 +169,11 @@ def compile(model: "Model", runtime: str | Runtime = "numpy", **options: Any) ->
 
     Raises ValueError where no such runtime is installed, and RuntimeError where it cannot run on this machine.
     """
+    expect_model(model)
     found = _load(RUNTIMES, runtime) if isinstance(runtime, str) else runtime
+    if not hasattr(found, "compile"):
+        expect(runtime, str, "the runtime", "the name of one, such as 'numpy'")
+    expect_limits(options.get("limits"))
     reason = found.unavailable()
     if reason is not None:
         raise RuntimeError(f"runtime {found.name} cannot run here: {reason}")
@@ -174,6 +189,11 @@ def runtimes() -> dict[str, Runtime]:
         except ImportError as e:
             found[name] = _Broken(name, str(e))
     return found
+
+
+def kept_limits(runtime: str) -> Sequence[str]:
+    """The names of the Limits that programs of a runtime keep. Raises ValueError where no such runtime is installed."""
+    return getattr(_load(RUNTIMES, runtime), "keeps", Limits._fields)
 
 
 class RuntimeFacts(NamedTuple):
@@ -243,7 +263,9 @@ def format_of(path: Path) -> str:
         if path.suffix.lower() in known[other]:
             return other
     listed = ", ".join(f"{n} ({' '.join(s)})" for n, s in known.items()) or "none"
-    raise FormatError(f"{path}: no format has the suffix {path.suffix!r}; installed: {listed}; another name needs format=")
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder; expected a file")
+    raise FormatError(f"{path}: no format has the suffix {path.suffix!r}; installed: {listed}")
 
 
 def _recognized(data: bytes) -> str:

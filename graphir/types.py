@@ -38,11 +38,11 @@ class TensorType(Type):
     def __init__(self, dtype: np.dtype | str | type, shape: Iterable[Dim | str | None] | None = None, known: Known | None = None):
         self.dtype: np.dtype = dtype if dtype.__class__ in _DTYPE_CLASSES else as_dtype(dtype)  # pyright: ignore[reportAttributeAccessIssue]
         if shape.__class__ is not tuple and shape is not None:
-            shape = tuple(shape)
+            shape = _dims(shape)
         if shape is not None:
             for d in shape:  # pyright: ignore[reportGeneralTypeIssues]
-                if d.__class__ is not int and d.__class__ is not Expr:
-                    shape = tuple([as_dim(d) for d in shape])
+                if d.__class__ is not Expr and (d.__class__ is not int or d < 0):  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+                    shape = _dims(shape)
                     break
         self.shape: Shape | None = shape  # pyright: ignore[reportAttributeAccessIssue]
         self.known = known
@@ -61,7 +61,7 @@ class SparseTensorType(Type):
 
     def __init__(self, dtype: np.dtype | str, shape: Iterable[Dim | str | None] | None = None):
         self.dtype = as_dtype(dtype)
-        self.shape: Shape | None = None if shape is None else tuple(as_dim(d) for d in shape)
+        self.shape: Shape | None = None if shape is None else _dims(shape)
 
     def __str__(self) -> str:
         return f"sparse({NAMES[self.dtype]}{shape_text(self.shape)})"
@@ -120,6 +120,20 @@ class OpaqueType(Type):
 def shape_text(shape: Shape | None) -> str:
     """A shape as text: `[N, 64]`, `[]` for a scalar, `[...]` for an unknown rank."""
     return "[...]" if shape is None else f"[{', '.join(map(str, shape))}]"
+
+
+def _dims(shape: Iterable[Dim | str | None]) -> Shape:
+    """Dims as types have them. Raises TypeError for what is no dim, ValueError for a negative size."""
+    if isinstance(shape, str) or not hasattr(shape, "__iter__"):
+        raise TypeError(f"the shape is {shape!r}; expected dims, such as ('N', 3), or None where their number is unknown")
+    dims = []
+    for d in shape:
+        if d is not None and not isinstance(d, str | Expr) and not hasattr(d, "__index__"):
+            raise TypeError(f"a dim is {d!r}; expected a whole number, a name, or None where it is unknown")
+        dims.append(as_dim(d))
+        if isinstance(dims[-1], int) and dims[-1] < 0:
+            raise ValueError(f"a dim is {d!r}; expected 0 or more, a name, or None where it is unknown")
+    return tuple(dims)
 
 
 def map_dims(type_: Type | None, change) -> Type | None:

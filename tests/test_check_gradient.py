@@ -1,5 +1,6 @@
 """The check of gradients against differences, and the widening of models to double precision that it stands on."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 import graphir
 from graphir import Graph, Model, TensorType, Value, ops
+from graphir.cli import main
+from graphir.ops._gradient import shaped_as
 from graphir.ops._op import T, op
 from graphir.passes.infer import infer
 from graphir.passes.widen import widen
@@ -35,6 +38,30 @@ def test_a_wrong_gradient_is_found() -> None:
     assert [row.wrt for row in report.rows if not row.ok] == ["x"]
     assert 5e-4 < report.rows[0].error < 2e-3
     assert "WRONG" in str(report)
+
+
+@op("Shrunk", since=1, domain="com.example", T=frozenset([np.dtype("float32"), np.dtype("float64")]))
+def shrunk(x: T) -> TensorType:
+    """x * x, with a gradient that has lost an axis, and whose type does not say so."""
+    return x.type
+
+
+@shrunk.kernel
+def shrunk_kernel(xp: Any, x: Any) -> Any:
+    return x * x
+
+
+@shrunk.gradient
+def shrunk_gradient(dy: Value, y: Value, x: Value) -> Value:
+    return shaped_as(ops.reduce.reduce_sum(ops.elementwise.mul(dy, ops.elementwise.mul(x, 2.0)), [-1]), x)
+
+
+def test_a_gradient_of_another_shape_is_found() -> None:
+    graph = Graph("shrunk")
+    graph.output(shrunk(graph.input("x", TensorType("float32", (2, 3)))), "y")
+    report = graphir.check_gradient(Model(graph))
+    (row,) = report.rows
+    assert not report.ok and row.note.startswith("its shape is [2, 1], expected [2, 3]") and f"WRONG {row.note}" in str(report)
 
 
 def test_the_check_draws_what_it_is_not_given() -> None:
@@ -98,6 +125,20 @@ def test_widened_models_compute_in_double_precision() -> None:
     assert {n: x.dtype.name for n, x in made.items()} == {"last": "float64", "some": "float64", "chosen": "int64"}
     for name in expected:
         np.testing.assert_allclose(made[name], expected[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "m", "checked"), [(2, 3, ["x", "w"]), (0, 3, []), (2, 0, ["x"])])
+def test_what_is_empty_is_not_checked(n: int, m: int, checked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty sum is 0 whatever the gradient says."""
+    graph = Graph("empty")
+    x, w = graph.input("x", TensorType("float32", ("N", 3))), graph.input("w", TensorType("float32", (m,)))
+    graph.output(ops.elementwise.add(x, ops.reduce.reduce_sum(w)), "y")
+    report = graphir.check_gradient(Model(graph), feeds={"x": np.ones((n, 3))})
+    assert [row.wrt for row in report.rows if row.checked] == checked
+    assert report.ok == bool(checked) and str(report).count("nothing to check") == 2 - len(checked)
+    graphir.save(Model(graph), tmp_path / "m.onnx")
+    assert main(["gradcheck", str(tmp_path / "m.onnx"), "--dim", f"N={n}", "--input", f"x=zeros:{n}x3"]) == (0 if checked else 1)
+    assert ("y: nothing was checked: all is empty" in capsys.readouterr().out) == (not checked)
 
 
 def test_a_point_on_a_kink_is_left() -> None:

@@ -78,7 +78,7 @@ def test_info_does_not_list_weights_that_are_inputs(call, tmp_path):
 
 def test_check_finds_nothing_wrong(call, model_file):
     assert call("check", model_file) == (0, f"{model_file}: valid\n", "")
-    assert json.loads(call("check", model_file, "--json")[1]) == {"model": model_file, "valid": True, "problems": []}
+    assert json.loads(call("check", model_file, "--json")[1]) == {"model": model_file, "valid": True, "problems": [], "unknown": []}
 
 
 def test_check_finds_what_is_wrong(call, tmp_path):
@@ -265,7 +265,25 @@ WRONG = {  # arguments after `graphir run MODEL` -> exit status, and what the er
     "unknown fetch": ((*X, "--fetch", "summ"), 1, ["summ", "sum"]),
     "unknown runtime": ((*X, "--runtime", "cupi"), 1, ["cupi", "numpy"]),
     "unknown referee": ((*X, "--against", "cupi"), 1, ["cupi", "numpy"]),
-    "memory": (("--input", "x=zeros", "--dim", "N=1000", "--limit-memory", "1k"), 1, ["'sum'", "1,000", "12,000"]),
+    "memory": (("--input", "x=large.npy", "--limit-memory", "1k"), 1, ["'sum'", "1,000", "12,000"]),
+    "memory of an input": (("--input", "x=zeros", "--dim", "N=1000", "--limit-memory", "1k"), 1, ["input x", "12,000 bytes", "1,000"]),
+    "too much memory": (("--input", "x=random:999999999999x3"), 1, ["input x", "11,999,999,999,988 bytes", "4,000,000,000"]),
+    "too many axes": (("--input", "x=zeros:" + "1x" * 64 + "1"), 1, ["input x", "65 axes"]),
+    "below zero": (("--input", "x=random:-2x64"), 2, ["'-2x64'", "8x64"]),
+    "an x too much": (("--input", "x=random:2x64x"), 2, ["'2x64x'", "8x64"]),
+    "too large a size": (("--dim", "N=" + "9" * 5000), 2, ["no size"]),
+    "no seed": ((*X, "--seed", "-1"), 2, ["--seed", "-1"]),
+    "nothing given": (("--input", "x="), 2, ["'x='", "x=zeros"]),
+    "no name": (("--inputs", ""), 1, ["name of a file is empty"]),
+    "a folder of arrays": (("--inputs", "folder.npz"), 1, ["folder.npz is a folder"]),
+    "a folder for an array": (("--input", "x=folder.npz"), 1, ["folder.npz is a folder"]),
+    "output to a pipe": ((*X, "--output", "-"), 2, ["--output", "file"]),
+    "output of another kind": ((*X, "--output", "o.txt"), 2, ["o.txt", "ends in .npz"]),
+    "output to no folder": ((*X, "--output", "nodir/o.npz"), 1, ["nodir", "no such folder"]),
+    "output without a name": ((*X, "--output", ""), 2, ["empty"]),
+    "no tolerance": ((*X, "--against", "numpy", "--rtol", "nan"), 2, ["--rtol", "nan is no finite number"]),
+    "no time": ((*X, "--limit-seconds", "nan"), 2, ["--limit-seconds", "nan is no finite number"]),
+    "endless time": ((*X, "--limit-seconds", "inf"), 2, ["--limit-seconds", "inf is no finite number"]),
     "unknown option": (("--bogus",), 2, ["--bogus", "graphir run --help"]),
     "unknown dim": ((*X, "--dim", "M=2"), 2, ["M", "N"]),
     "not an input": (("--input", "x"), 2, ["'x'", "x=zeros"]),
@@ -280,14 +298,24 @@ def test_errors_say_what_was_found_and_expected(call, model_file, tmp_path, monk
     np.save("ints.npy", np.zeros((2, 3), np.int64))
     np.save("objects.npy", np.array([{}], object), allow_pickle=True)
     np.savez("keys.npz", image=np.zeros((2, 3), np.float32))
+    np.save("large.npy", np.zeros((1000, 3), np.float32))
     Path("junk.npz").write_bytes(b"junk")
+    Path("folder.npz").mkdir()
     arguments, expected, says = WRONG[row]
-    status, _, err = call("run", model_file, *arguments)
-    assert status == expected
+    status, out, err = call("run", model_file, *arguments)
+    assert (status, out) == (expected, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     for text in says:
         assert text in err
+
+
+@pytest.mark.parametrize(("name", "status", "says"), [("", 2, "the name is empty"), (str(ROOT), 1, "is a folder; expected a file")])
+@pytest.mark.parametrize("verb", ["info", "run", "gradcheck"])
+def test_models_that_are_no_files(call, verb, name, status, says):
+    found, out, err = call(verb, name)
+    assert (found, out, err.count("\n")) == (status, "", 1)
+    assert says in err and "format=" not in err
 
 
 @pytest.mark.parametrize("arguments", [["bogus"], ["info"], ["info", "a", "b"], ["--bogus"], ["export", "a.onnx"]])

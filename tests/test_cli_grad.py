@@ -53,7 +53,8 @@ def test_forward(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 WRONG = [
     ("--forward --stop x", "--forward goes with"),
     ("--scale x", "names nothing"),
-    ("--scale x=y", "ends in no number"),
+    ("--scale x=y", "ends in no finite number"),
+    ("--scale x=nan", "ends in no finite number"),
     ("--stop q", "no value 'q'"),
 ]
 

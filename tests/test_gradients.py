@@ -183,8 +183,8 @@ class Problem:
         terms = []
         for v, dv in zip(self.inputs, gradients({loss: seed}, self.inputs)):
             if dv is not None:
-                direction = self.graph.weight(self.graph.fresh("direction"), self.directions[v])
-                terms.append(ops.reduce.reduce_sum(ops.elementwise.mul(dv, direction), keepdims=0))
+                direction = self.graph.weight(self.graph.fresh("direction"), np.ravel(self.directions[v]))
+                terms.append(ops.math.matmul(ops.shape.reshape(dv, [-1]), direction))  # fails where dv is smaller, which * would repeat
         return ops.elementwise.sum_(*terms) if terms else None
 
     def check(self, order: int) -> None:

@@ -264,7 +264,7 @@ def outcome(trial: Trial) -> dict[str, Any] | str:
         with bounded():
             return graphir.compile(model, limits=LIMITS).run(feeds)
     except (ValueError, TypeError, LimitError) as e:
-        if "node '" not in str(e) and "limit on" not in str(e):
+        if not any(text in str(e) for text in ("node '", "limit on", " of the input ")):  # the last: what was fed is refused
             raise Unclear(f"{trial}: the error names no node: {type(e).__name__}: {e}") from e
         cause = e.__cause__ or e
         if isinstance(cause, STUMBLES) or (isinstance(e, NodeError) and type(cause) is TypeError) or any(text in str(e) for text in RAW):

@@ -86,6 +86,11 @@ def test_a_scale_for_each_part(x: tuple[int, ...], scale: tuple[int, ...], how: 
     np.testing.assert_allclose(found["x"], np.where(inside, np.broadcast_to(DY, x), 0), rtol=1e-6)
 
 
+def code(q: Value, x: float, *shape: int) -> Value:
+    """A number beside q: itself beside floats, in units of the scale beside what was quantized."""
+    return q.graph.weight(q.graph.fresh("code"), np.full(shape, x if q.dtype in FLOATS else x / 0.0625, q.dtype))
+
+
 # What may lie between rounding and the way back to floats.
 BETWEEN: dict[str, Any] = {
     "Transpose": lambda q: ops.shape.transpose(q, perm=(1, 0)),
@@ -93,11 +98,22 @@ BETWEEN: dict[str, Any] = {
     "Gather": lambda q: ops.index.gather(q, [1, 0, 1]),
     "Slice": lambda q: ops.shape.slice_(q, [0], [1], [0]),
     "Concat": lambda q: ops.shape.concat(q, q, axis=0),
+    "Clip": lambda q: ops.elementwise.clip(q, code(q, 0.25), code(q, 0.75)),
+    "Max": lambda q: ops.elementwise.max_(q, code(q, 0.5)),
+    "Min": lambda q: ops.elementwise.min_(q, code(q, 0.5), ops.index.gather(q, [1, 0])),
+    "ReduceMax": lambda q: ops.reduce.reduce_max(q, [1]),
+    "ReduceMin": lambda q: ops.reduce.reduce_min(q, [0], keepdims=0),
+    "ScatterElements": lambda q: ops.index.scatter_elements(q, np.array([[1, 0, 1, 0]]), code(q, 0.5, 1, 4), reduction="max"),
+    "Relu": ops.activation.relu,
     "MaxPool": lambda q: ops.shape.squeeze(ops.nn.max_pool(ops.shape.unsqueeze(q, [0]), kernel_shape=(2,))[0], [0]),
 }
 
 
-MOVES = [*((name, dtype) for name in BETWEEN for dtype in ("int8", "uint8")), ("Transpose", "float8_e4m3fn"), ("Reshape", "float8_e4m3fn")]
+MOVES = [
+    *((name, dtype) for name in BETWEEN for dtype in ("int8", "uint8") if (name, dtype) != ("Relu", "uint8")),
+    ("Transpose", "float8_e4m3fn"),
+    ("Reshape", "float8_e4m3fn"),
+]
 
 
 @pytest.mark.parametrize(("name", "dtype"), MOVES)

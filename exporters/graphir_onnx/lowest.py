@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from graphir.dtypes import DTYPES
+from graphir.expect import expect
 from graphir.ir import Graph, Node, Value
 from graphir.model import Model
 from graphir.ops import OPSETS
@@ -42,6 +43,8 @@ def placed(model: Model, opset: int | None, ir_version: int | None, note: Note =
     note: is told of versions that had to be raised above the model's own, and what for.
     Raises FormatError where the versions that are asked for cannot say the model.
     """
+    expect(opset, int | None, "opset", "a version of ai.onnx, such as 21")
+    expect(ir_version, int | None, "ir_version", "a number, such as 10")
     if opset is not None and not 1 <= opset <= OPSETS[""]:
         raise FormatError(f"there is no opset {opset} of ai.onnx; expected 1 to {OPSETS['']}")
     if not any(g.root.needs_upgrade for g in model.graphs()):

@@ -21,7 +21,7 @@ from . import headers, wire
 from .attributes import CHILDREN, ReadChild, decode_attribute, decode_attributes
 from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted
 from .external import external_tensors, find_nothing
-from .lowest import imports, needed_ir
+from .lowest import NEWEST_IR, imports, needed_ir
 from .origin import keep
 from .tensors import FindData, decode_sparse, decode_tensor
 
@@ -107,7 +107,10 @@ class Reader:
         for field in ("graph", "functions", "training_info"):
             proto.ClearField(field)
         carried = self._unimported(headers.model_notes(proto), opsets, graph)
+        odd = list(_odd(proto, model, carried))
         model.carried = keep(carried, proto, headers.model(model.opsets, model, carried)) or {}
+        if odd:
+            model.carried["odd"] = odd
         if needed_ir(model) > proto.ir_version:
             model.carried["needed_ir"] = needed_ir(model)
         return model
@@ -122,7 +125,7 @@ class Reader:
             scope = Scope(None)
             declared = self._declared(proto.value_info)
             for name in proto.input:
-                self._enter(scope, graph.input(name, declared.get(name)), "input")
+                self._enter(scope, graph.add_input(name, declared.get(name)), "input")
                 graph.inputs[-1].declared = declared.get(name)
             self.nodes(proto.node, graph, scope, declared)
             graph.outputs = [self._known(scope, name, "output") for name in proto.output]
@@ -167,7 +170,7 @@ class Reader:
             if v.name in graph.weights:
                 graph.inputs.append(graph.weights[v.name])
             else:
-                self._enter(scope, graph.input(v.name, type_), "input")
+                self._enter(scope, graph.add_input(v.name, type_), "input")
             graph.inputs[-1].declared = type_
         self.nodes(proto.node, graph, scope, declared)
         graph.outputs = [self._known(scope, v.name, "output") for v in proto.output]
@@ -276,6 +279,18 @@ class Reader:
 def needs_upgrade(opsets: dict[str, int]) -> bool:
     """Whether nodes of these opsets may stand in older forms."""
     return any(opsets.get(domain, version) < version for domain, version in OPSETS.items())
+
+
+def _odd(proto: ModelProto, model: Model, carried: dict[str, Any]) -> Iterator[str]:
+    """What `graphir.passes.check` is to say of the header of a file, which is read all the same."""
+    if proto.ir_version > NEWEST_IR:
+        yield f"IR version {proto.ir_version} is not known; expected 1 to {NEWEST_IR}"
+    if not proto.opset_import and proto.ir_version >= 3:
+        yield "the file imports no opset; expected at least that of ai.onnx"
+    where = [("", carried)] + [(f"function {quoted(f.name)}: ", f.carried) for f in model.functions.values() if isinstance(f.carried, dict)]
+    for prefix, notes in where:
+        for domain in notes.get("unimported", ()):
+            yield f"{prefix}nodes are of domain {quoted(domain)}, of which the file imports no opset"
 
 
 def _has(scope: Scope, name: str) -> bool:

@@ -1,5 +1,6 @@
 """The inputs of `graphir run`, from files and from what stands on the command line."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -12,28 +13,38 @@ from ..dims import symbols
 from ..dtypes import FLOATS, STRING
 from ..ir import Value
 from ..model import Model
+from ..plugins import LimitError
 from ..types import TensorType, Type, bind
+from .options import DRAWN, parse_shape
 
+_CHUNK = 2**20
+_RANK = 64  # the most axes that NumPy's arrays have
 _DAMAGED = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 def feeds(
-    model: Model, file: str | None, given: Iterable[str], dims: Mapping[str, int], seed: int, all_of_them: bool = True
+    model: Model,
+    file: str | None,
+    given: Iterable[str],
+    dims: Mapping[str, int],
+    seed: int,
+    all_of_them: bool = True,
+    memory: int | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """The arrays to feed, by input name, and the names in `file` that are no inputs.
 
     given: NAME=FILE.npy, NAME=zeros, NAME=random or NAME=random:8x64; it goes before what `file`, an .npz, holds under that name.
-    dims: sizes for the symbols in the types of inputs that are drawn.
+    dims: sizes for the symbols in the types of inputs that are drawn. memory: the bytes that each of these may take.
     Raises ValueError where a name, a size or a file does not serve, or, where `all_of_them` are asked for, an input that has no default is not given.
     """
     inputs = {v.name: v for v in model.inputs}
     rng = np.random.default_rng(seed)
-    found, others = _from_npz(file, inputs) if file else ({}, [])
+    found, others = _from_npz(file, inputs) if file is not None else ({}, [])
     for text in given:
         name = next((n for n in inputs if text.startswith(f"{n}=")), None)
         if name is None:
             raise ValueError(f"--input {text}: no input is called {text.partition('=')[0]!r}; expected {_listed(inputs.values())}")
-        found[name] = _from_text(inputs[name], text[len(name) + 1 :], dims, rng)
+        found[name] = _from_text(inputs[name], text[len(name) + 1 :], dims, rng, memory)
     missing = [v for v in inputs.values() if v.name not in found and v.tensor is None]
     if missing and all_of_them:
         have = f"; {file} holds {', '.join([*found, *others])}" if file else ""
@@ -71,19 +82,27 @@ def _from_npz(file: str, inputs: Mapping[str, Value]) -> tuple[dict[str, Any], l
             raise ValueError(f"{file} holds what is no plain array, or is damaged") from None
 
 
-def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.Generator) -> Any:
+def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.Generator, memory: int | None) -> Any:
     kind, colon, shape = text.partition(":")
-    if kind not in ("zeros", "random"):
+    if kind not in DRAWN:
         array = _loaded(text)
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{text} holds several arrays; expected one, in an .npy, or --inputs {text}")
         return _as_declared(array, value)
     if not isinstance(value.type, TensorType):
         raise ValueError(f"input {value.name} is {value.type or 'of unknown type'}; zeros and random make tensors only")
-    return _drawn(value.type, _shape_of(value, shape if colon else None, dims), kind, rng)
+    sizes = _shape_of(value, shape if colon else None, dims)
+    wanted = math.prod(sizes) * value.type.dtype.itemsize
+    if len(sizes) > _RANK:
+        raise ValueError(f"input {value.name}: {len(sizes)} axes; expected at most {_RANK}")
+    if memory is not None and wanted > memory:
+        raise LimitError(f"input {value.name}: {kind} of {list(sizes)} takes {wanted:,} bytes, and the limit is {memory:,}")
+    return _drawn(value.type, sizes, kind, rng)
 
 
 def _loaded(file: str) -> Any:
+    if not file or Path(file).is_dir():
+        raise ValueError(f"{file} is a folder; expected a file" if file else "the name of a file is empty")
     if not Path(file).is_file():
         raise ValueError(f"{file}: there is no such file")
     try:
@@ -102,10 +121,10 @@ def _as_declared(array: np.ndarray, value: Value) -> np.ndarray:
 
 def _shape_of(value: Value, text: str | None, dims: Mapping[str, int]) -> tuple[int, ...]:
     if text is not None:
-        try:
-            return tuple(int(d) for d in text.replace(",", "x").split("x") if d)
-        except ValueError:
-            raise ValueError(f"input {value.name}: the shape {text!r} is not sizes with x between them, such as 8x64") from None
+        given = parse_shape(text)
+        if given is None:
+            raise ValueError(f"input {value.name}: {text!r} is no shape; expected sizes with x between them, such as 8x64")
+        return given
     bound: Type | None = bind(value.type, dims)
     assert isinstance(bound, TensorType)
     if bound.shape is None:
@@ -125,8 +144,14 @@ def _drawn(type_: TensorType, shape: tuple[int, ...], kind: str, rng: np.random.
         return np.full(shape, "", object)
     if kind == "zeros":
         return np.zeros(shape, dtype)
-    if dtype.kind == "b":
-        return rng.random(shape) < 0.5
-    if dtype in FLOATS or dtype.kind == "c":
-        return rng.standard_normal(shape).astype(dtype)
-    return rng.integers(0, 10, shape).astype(dtype)
+    found = np.empty(shape, dtype)
+    flat = found.reshape(-1)
+    for i in range(0, flat.size, _CHUNK):  # NumPy draws in types that are wider than most
+        part = flat[i : i + _CHUNK]
+        if dtype.kind == "b":
+            part[:] = rng.random(part.size) < 0.5
+        elif dtype in FLOATS or dtype.kind == "c":
+            part[:] = rng.standard_normal(part.size).astype(dtype)
+        else:
+            part[:] = rng.integers(0, 10, part.size).astype(dtype)
+    return found

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .model_file import PIPE, format_option, kind_of, model_argument, opset_option, read, write
-from .options import of_option, wrt_option
+from .options import Number, of_option, wrt_option
 from .terminal import progress, say_columns
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ class Factor(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
         """The pattern and the number."""
         pattern, _, number = str(value).rpartition("=")
+        if not pattern:
+            self.fail(f"{value!r} names nothing, such as layer1.*=0.1", param, ctx)
         try:
-            return (pattern or self.fail(f"{value!r} names nothing, such as layer1.*=0.1", param, ctx)), float(number)
-        except ValueError:
-            return self.fail(f"{value!r} ends in no number, such as layer1.*=0.1", param, ctx)
+            return pattern, Number().convert(number, param, ctx)
+        except click.BadParameter:
+            return self.fail(f"{value!r} ends in no finite number, such as layer1.*=0.1", param, ctx)
 
 
 @click.command(short_help="Write a model together with its gradients.")

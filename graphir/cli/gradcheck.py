@@ -1,10 +1,26 @@
 """`graphir gradcheck`: hold a model's gradients against differences."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .model_file import model_argument, read
-from .options import dim_option, input_option, inputs_option, known_symbols, of_option, runtime_option, wrt_option
+from .options import (
+    Number,
+    dim_option,
+    input_option,
+    inputs_option,
+    known_symbols,
+    limit_options,
+    of_option,
+    runtime_option,
+    seed_option,
+    wrt_option,
+)
 from .terminal import progress, say, say_columns, say_json
+
+if TYPE_CHECKING:
+    from ..plugins import Limits
 
 
 @click.command(short_help="Hold a model's gradients against differences.")
@@ -15,16 +31,16 @@ from .terminal import progress, say, say_columns, say_json
 @input_option
 @dim_option
 @runtime_option
-@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of directions, of what is drawn, and of random operators.")
-@click.option(
-    "--tolerance", type=click.FloatRange(0), default=1e-5, show_default=True, metavar="X", help="What relative error is let pass."
-)
+@seed_option(help="Seed of directions, of what is drawn, and of random operators.")
+@click.option("--tolerance", type=Number(0), default=1e-5, show_default=True, metavar="X", help="What relative error is let pass.")
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def gradcheck(
     model_file: str, of: tuple[str, ...], wrt: tuple[str, ...], file: str | None, given: tuple[str, ...], dims: tuple[tuple[str, int], ...],
-    runtime: str, seed: int, tolerance: float, as_json: bool,
+    runtime: str, seed: int, tolerance: float, limits: "Limits", as_json: bool,
 ) -> int:  # fmt: skip
-    """Compare the gradients of MODEL with central differences of a float64 copy of it, along random directions. Exit status 1 where one differs.
+    """Compare the gradients of MODEL with central differences of a float64 copy of it, along random directions. Exit status 1 where one differs, or
+    where all are empty.
 
     Inputs that are not given are drawn: floats from the normal distribution, whole numbers 0 or 1, with 2 for a size that is not known.
     """
@@ -36,13 +52,20 @@ def gradcheck(
     model = read(model_file)
     sizes = known_symbols(model, dict(dims))
     type_inputs(model.graph, {v.name: t for v in model.inputs if (t := bind(v.type, sizes)) is not None})
-    arrays, _ = feeds(model, file, given, sizes, seed, all_of_them=False)
+    arrays, _ = feeds(model, file, given, sizes, seed, all_of_them=False, memory=limits.memory)
     with progress("comparing"):
-        report = check_gradient(model, of or None, wrt or None, arrays, seed, runtime, tolerance=tolerance)
+        report = check_gradient(model, of or None, wrt or None, arrays, seed, runtime, tolerance=tolerance, limits=limits)
     if as_json:
         say_json({"model": model_file, "of": report.of, "ok": report.ok, "gradients": [row._asdict() for row in report.rows]})
     else:
         say_columns(report.table())
-        count, wrong = len(report.rows), sum(not row.ok for row in report.rows)
-        say(f"{', '.join(report.of)}: " + (f"{wrong} of {count} gradients differ" if wrong else f"{count} gradients agree"))
+        count, wrong = sum(row.checked for row in report.rows), sum(not row.ok for row in report.rows)
+        found = (
+            f"{wrong} of {count} gradients differ"
+            if wrong
+            else f"{count} gradients agree"
+            if count
+            else "nothing was checked: all is empty"
+        )
+        say(f"{', '.join(report.of)}: {found}")
     return 0 if report.ok else 1

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
 PIPE = "-"
 _BINARY = ("onnx", "gir")
-model_argument = click.argument("model_file", metavar="MODEL")
+
+
+def _named(context: click.Context, param: click.Parameter, name: str) -> str:
+    """The name of a file, where it is one."""
+    if not name:
+        raise click.BadParameter("the name is empty; expected a file", context, param)
+    return name
+
+
+model_argument = click.argument("model_file", metavar="MODEL", callback=_named)
 format_option = click.option(
     "--format", "format_", metavar="NAME", help="onnx, gir, json or txt. [default: the suffix; for a pipe onnx, for a terminal txt]"
 )
@@ -72,6 +81,8 @@ def write(model: "Model", destination: str, format_: str | None, options: dict[s
 
 def expect_file(path: str, suffix: str = "") -> None:
     """Complain of a destination before the work is done: of a folder that is not there, of a folder in its place, of another suffix than this one."""
+    if not path:
+        raise click.UsageError("the name of the file to write is empty")
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))

@@ -1,8 +1,14 @@
 """Options that several verbs have, and the kinds of their values."""
 
+import functools
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -18,7 +24,7 @@ class Bytes(click.ParamType):
         text = str(value)
         scale = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
         digits = text[:-1] if scale > 1 else text
-        return int(digits) * scale if digits.isdecimal() else self.fail(f"{text!r} is no number of bytes, such as 4G", param, ctx)
+        return int(digits) * scale if _is_whole(digits) else self.fail(f"{text!r} is no number of bytes, such as 4G", param, ctx)
 
 
 class Dim(click.ParamType):
@@ -29,23 +35,54 @@ class Dim(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         """The symbol and its size."""
         name, _, size = str(value).rpartition("=")
-        return (name, int(size)) if name and size.isdecimal() else self.fail(f"{value!r} is no size, such as N=8", param, ctx)
+        return (name, int(size)) if name and _is_whole(size) else self.fail(f"{value!r} is no size, such as N=8", param, ctx)
 
 
 class Given(click.ParamType):
-    """An input: NAME=FILE.npy, NAME=zeros, NAME=random."""
+    """An input: NAME=FILE.npy, NAME=zeros, NAME=random, NAME=random:8x64."""
 
     name = "input"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text as it is."""
-        return value if "=" in value else self.fail(f"{value!r} is no input, such as x=FILE.npy, x=zeros or x=random", param, ctx)
+        name, _, what = value.rpartition("=")
+        if not name or not what:
+            self.fail(f"{value!r} is no input, such as x=FILE.npy, x=zeros or x=random", param, ctx)
+        kind, colon, shape = what.partition(":")
+        if colon and kind in DRAWN and parse_shape(shape) is None:
+            self.fail(f"{value!r}: {shape!r} is no shape; expected sizes with x between them, such as 8x64", param, ctx)
+        return value
+
+
+class Number(click.FloatRange):
+    """A number that is finite."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value} is no finite number", param, ctx)
+
+
+DRAWN = ("zeros", "random")  # what --input fills an input with
+
+
+def parse_shape(text: str) -> tuple[int, ...] | None:
+    """The sizes in 8x64, or 8,64; none in empty text. None where it is no shape."""
+    parts = text.replace(",", "x").split("x") if text else []
+    return tuple(map(int, parts)) if all(map(_is_whole, parts)) else None
+
+
+def _is_whole(text: str) -> bool:
+    return text.isdecimal() and len(text) < 19  # of 64 bits
 
 
 inputs_option = click.option("--inputs", "file", metavar="FILE.npz", help="Arrays by input name; others in the file are left alone.")
 input_option = click.option(
     "--input", "given", type=Given(), metavar="NAME=...", multiple=True, help="One input: FILE.npy, zeros, random, or random:8x64."
 )
+seed_option = functools.partial(click.option, "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N")
 dim_option = click.option(
     "--dim", "dims", type=Dim(), multiple=True, metavar="N=8", help="A size for a symbol, where zeros or random fill an input."
 )
@@ -61,6 +98,54 @@ wrt_option = click.option(
     metavar="PATTERN",
     help="Inputs and weights, by address or by a pattern with * and ?. [default: all but single numbers]",
 )
+
+
+def limit_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """What a run may use: the verb is given `limits`, a Limits. Those on the command line that its runtime does not keep are noted."""
+
+    @functools.wraps(verb)
+    def limited(*args: Any, limit_memory: int, limit_trips: int, limit_seconds: float, **options: Any) -> Any:
+        from ..plugins import Limits
+
+        _say_unkept(options.get("runtime"), options.get("against"))
+        return verb(*args, limits=Limits(memory=limit_memory, trips=limit_trips, seconds=limit_seconds), **options)
+
+    for option in (
+        click.option(
+            "--limit-seconds",
+            type=Number(0, min_open=True),
+            default=600,
+            show_default=True,
+            metavar="S",
+            help="Wall time of a run.",
+        ),
+        click.option(
+            "--limit-trips", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N", help="Trips of loops, in all."
+        ),
+        click.option(
+            "--limit-memory",
+            type=Bytes(),
+            default="4G",
+            show_default=True,
+            metavar="BYTES",
+            help="What one node may allocate, or one drawn input.",
+        ),
+    ):
+        limited = option(limited)
+    return limited
+
+
+def _say_unkept(*runtimes: str | None) -> None:
+    """Note which of the limits on the command line a runtime does not keep. Raises ValueError for a runtime that is not there."""
+    from ..plugins import Limits, kept_limits
+
+    context = click.get_current_context()
+    given = [n for n in Limits._fields if context.get_parameter_source(f"limit_{n}") is ParameterSource.COMMANDLINE]
+    for runtime in filter(None, dict.fromkeys(runtimes)):
+        kept = kept_limits(runtime)
+        for name in given:
+            if name not in kept:
+                say(f"note: {runtime} does not keep --limit-{name}", error=True)
 
 
 def known_symbols(model: "Model", dims: dict[str, int]) -> dict[str, int]:

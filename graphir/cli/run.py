@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .model_file import model_argument, read
-from .options import Bytes, dim_option, input_option, inputs_option, known_symbols, runtime_option
+from .model_file import PIPE, expect_file, model_argument, read
+from .options import Number, dim_option, input_option, inputs_option, known_symbols, limit_options, runtime_option, seed_option
 from .terminal import progress, say, say_columns
 
 if TYPE_CHECKING:
@@ -26,44 +26,40 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rtol",
-    type=click.FloatRange(0),
+    type=Number(0),
     metavar="X",
     help="What may differ, relative to a value's largest number. [default: by dtype, 1e-4 for float32]",
 )
-@click.option(
-    "--atol", type=click.FloatRange(0), metavar="X", help="What may differ, absolute; the larger of the two holds. [default: as --rtol]"
-)
-@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of random inputs and of random operators.")
+@click.option("--atol", type=Number(0), metavar="X", help="What may differ, absolute; the larger of the two holds. [default: as --rtol]")
+@seed_option(help="Seed of random inputs and of random operators.")
 @dim_option
-@click.option("--limit-memory", type=Bytes(), default="4G", show_default=True, metavar="BYTES", help="What one node may allocate.")
-@click.option("--limit-trips", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N", help="Trips of loops, in all.")
-@click.option(
-    "--limit-seconds", type=click.FloatRange(0, min_open=True), default=600, show_default=True, metavar="S", help="Wall time of the run."
-)
+@limit_options
 def run(
     model_file: str, file: str | None, given: tuple[str, ...], output: str | None, fetch: tuple[str, ...], runtime: str, against: str | None,
-    rtol: float | None, atol: float | None, seed: int, dims: tuple[tuple[str, int], ...], limit_memory: int, limit_trips: int, limit_seconds: float,
+    rtol: float | None, atol: float | None, seed: int, dims: tuple[tuple[str, int], ...], limits: "Limits",
 ) -> int:  # fmt: skip
     """Run MODEL and print each output: its type, and its values where they are few, else their range and mean.
 
     With --against, print how far the outputs of two runtimes differ, and where one differs too much, the first value that does: its node, and what went in.
     """
-    from ..plugins import Limits
     from .feeds import feeds
 
     if against is None and (rtol, atol) != (None, None):
         raise click.UsageError("--rtol and --atol are for comparing: give --against too")
+    if output == PIPE:
+        raise click.UsageError("--output is for a file: give its name")
+    if output is not None:
+        expect_file(output, ".npz")  # before the work is done
     model = read(model_file)
-    arrays, others = feeds(model, file, given, known_symbols(model, dict(dims)), seed)
+    arrays, others = feeds(model, file, given, known_symbols(model, dict(dims)), seed, memory=limits.memory)
     if others:
         say(f"note: {file} also holds {', '.join(others)}, which the model does not take", error=True)
-    limits = Limits(memory=limit_memory, trips=limit_trips, seconds=limit_seconds)
     addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)
     program = _compiled(model, runtime, limits, seed)
     with progress(f"running on {runtime}"):
         found = program.run(arrays, addresses or [v.name for v in model.outputs])
     say_columns(_rows(found))
-    if output:
+    if output is not None:
         _save(output, found)
     if against is None:
         return 0

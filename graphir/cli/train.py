@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .model_file import PIPE, kind_of, model_argument, read
+from .options import Number, limit_options, seed_option
 from .terminal import progress, say
 
 if TYPE_CHECKING:
+    from ..plugins import Limits
     from ..training import Progress
 
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("destination")
 @click.option("--loss", default="cross_entropy", show_default=True, metavar="NAME", help="cross_entropy or mean_squared_error.")
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="sgd, momentum or adam.")
-@click.option("--learning-rate", type=float, default=0.001, show_default=True, metavar="X", help="How far a step goes.")
+@click.option("--learning-rate", type=Number(), default=0.001, show_default=True, metavar="X", help="How far a step goes.")
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True, metavar="N", help="How often all data is seen.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Examples in a step. [default: 32, or what the model takes]")
 @click.option(
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 @click.option("--wrt", multiple=True, metavar="PATTERN", help="Weights to train; the others stay. [default: all]")
 @click.option("--validation", metavar="FILE.npz|0.2", help="Data to measure with after each epoch, or a share of DATA.npz set apart.")
 @click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the steps; `graphir runtimes` lists them.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the order of the data and of dropout."
-)
+@seed_option(help="Seed of the order of the data and of dropout.")
+@limit_options
 def train(
-    model_file: str, data: str, destination: str, optimizer: str, learning_rate: float, validation: str | None, wrt: tuple[str, ...], **options: Any
+    model_file: str, data: str, destination: str, optimizer: str, learning_rate: float, validation: str | None, wrt: tuple[str, ...],
+    limits: "Limits", **options: Any
 ) -> None:  # fmt: skip
     """Train MODEL on the arrays in DATA.npz, which are keyed by the names of its inputs, the labels by --target, and write it to DESTINATION.
 
@@ -55,7 +57,9 @@ def train(
     held = None if validation is None else _share(validation) or arrays_of(validation)
     model = read(model_file)
     with _watched() as watch:
-        result = fit(model, arrays_of(data), optimizer=chosen, validation=held, wrt=list(wrt) or None, progress=watch, **options)
+        result = fit(
+            model, arrays_of(data), optimizer=chosen, validation=held, wrt=list(wrt) or None, limits=limits, progress=watch, **options
+        )
     history = {"optimizer": optimizer, "learning_rate": learning_rate, **options, "history": result.history}
     with progress(f"writing {destination}"):
         graphir.save(result.model, Path(destination))

@@ -27,7 +27,6 @@ _NAMES = {
     **{f"{kind}{bits}": f"{code}{bits}" for kind, code in (("uint", "U"), ("int", "I"), ("float", "F")) for bits in (8, 16, 32, 64) if (kind, bits) != ("float", 8)},
 }  # fmt: skip
 _CODE = {DTYPES[name]: code for name, code in _NAMES.items()}
-DTYPE_OF = {code: dtype for dtype, code in _CODE.items()}
 _CHUNK = 1 << 22  # numbers that are packed at a time
 
 

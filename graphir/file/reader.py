@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ir import Graph, Operator, Ref, Value, Weight
 from ..model import Function, Model
+from ..nodes import KINDS
 from ..ops import lookup
 from ..passes.infer import infer
 from ..plugins import FormatError
@@ -41,7 +42,6 @@ _KINDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
 }  # fmt: skip
 Read = Callable[[str, np.dtype, tuple[int, ...]], Callable[[], np.ndarray]]  # key, dtype and shape of a tensor to what reads it
 _STORAGES = ("raw", "typed", "external", "sparse")
-_KIND_NAMES = ("constant", "state", "default")
 
 
 def decode(tree: Any, read: Read) -> Model:
@@ -127,12 +127,12 @@ class _Reader:
         entry = dict(_check(x, "weight"))
         name, kind, declared = entry.pop("name"), entry.pop("kind", "constant"), entry.pop("declared", None)
         with _within("weight", name):
-            if name in graph.weights or kind not in _KIND_NAMES:
-                raise FormatError(f"the name is given twice, or its kind is not one of {', '.join(_KIND_NAMES)}")
+            if name in graph.weights or kind not in KINDS:
+                raise FormatError(f"the name is given twice, or its kind is not one of {', '.join(KINDS)}")
             data = self.attribute(entry, None)
             if not isinstance(data, Tensor | SparseTensor):
                 raise FormatError("it has no tensor")
-            weight = graph.weight(name, data, kind)
+            weight = graph.add_weight(name, data, kind)
             weight.declared = declared and self._types.read(declared)
         return weight
 
@@ -145,7 +145,7 @@ class _Reader:
         _check(x, "input")
         with _within("input", x["name"]):
             declared = self._types.read(x["declared"]) if "declared" in x else None
-            value = graph.input(x["name"], self._types.read(x["type"]) if "type" in x else declared)
+            value = graph.add_input(x["name"], self._types.read(x["type"]) if "type" in x else declared)
             value.declared = declared
         return value
 

@@ -193,26 +193,26 @@ class _Sweep:
         attributes = arguments(node)
         if op.may_have_bodies:
             attributes["needed"] = self.needed  # so that no gradient is carried from trip to trip that nobody asked for
-        given = inputs if op in CONVERTING else self._numbers(node, inputs, dys)
-        if op.outputs == "one":
-            made = rule(dys[0], node.outputs[0], *given, **attributes)
-        else:
+        if op.outputs != "one":
             ask_for_outputs(node)
             dys += [None] * (len(node.outputs) - len(dys))
-            made = rule(tuple(dys), tuple(node.outputs), *given, **attributes)
+        coded = [] if op in CONVERTING else self._coded(node)
+        given, ys = inputs, node.outputs
+        if coded and op not in CARRYING:
+            given, ys = (_as_numbers(values, {v.dtype for v in coded}, dys) for values in (inputs, node.outputs))
+        made = rule(dys[0], ys[0], *given, **attributes) if op.outputs == "one" else rule(tuple(dys), tuple(ys), *given, **attributes)
         if node.op.may_have_bodies and node.bodies:
             inputs += ops.control.captures(*node.bodies.values())
         return inputs, (made,) if isinstance(made, Value) or made is None else made
 
-    def _numbers(self, node: Node, inputs: list[Value | None], dys: list[Value | None]) -> list[Value | None]:
-        """The inputs, codes that gradients flow to as numbers of the dtype of the gradients."""
+    def _coded(self, node: Node) -> list[Value]:
+        """The codes that a node reads, to which gradients flow."""
         coded = [v for v in _read(node) if v in self.needed and v is not None and _is_coded(v)]
         if coded and node.op.may_have_bodies:
             raise GradientError(
                 f"{coded[0].name} is {coded[0].type} and enters a body of {node.op} {node.label!r}; dequantize it first; {self._way(node)}"
             )
-        dy = next((dy for dy in dys if dy is not None and isinstance(dy.type, TensorType) and not _is_coded(dy)), None)
-        return [ops.elementwise.cast(v, to=NAMES[dy.dtype]) if v in coded and dy is not None and v is not None else v for v in inputs]
+        return coded
 
     def decomposed(self, node: Node, dys: list[Value | None]) -> None:
         """An op without a rule: build its decomposition, and walk that."""
@@ -308,6 +308,15 @@ def leading_to(nodes: Sequence[Node], of: Iterable[Value]) -> set[Value]:
 def _read(node: Node) -> list[Value | None]:
     """The inputs of a node, and what its bodies capture."""
     return [*node.inputs, *(ops.control.captures(*node.bodies.values()) if node.op.may_have_bodies and node.bodies else ())]
+
+
+def _as_numbers(values: Sequence[Value | None], dtypes: set[np.dtype], dys: Sequence[Value | None]) -> list[Value | None]:
+    """The values, those of the dtypes of codes as numbers of the dtype of the gradients."""
+    dy = next((dy for dy in dys if dy is not None and isinstance(dy.type, TensorType) and not _is_coded(dy)), None)
+    if dy is None:
+        return list(values)
+    to = NAMES[dy.dtype]
+    return [ops.elementwise.cast(v, to=to) if v is not None and isinstance(v.type, TensorType) and v.dtype in dtypes else v for v in values]
 
 
 def _is_coded(v: Value) -> bool:

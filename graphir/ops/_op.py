@@ -70,7 +70,7 @@ class Op(Typed, Generic[P, R]):
         """Add a node where its inputs live, and return its outputs. What is odd (inputs by name, bodies, several graphs) is left to `_slowly`."""
         if not self._least <= len(args) <= self._most:
             return self._slowly(args, kwargs)
-        graph, numbers = None, False
+        graph, numbers, missing = None, False, False
         for x in args:
             if x.__class__ is Value or x.__class__ is Weight:
                 if graph is None:
@@ -79,7 +79,9 @@ class Op(Typed, Generic[P, R]):
                     return self._slowly(args, kwargs)
             else:
                 numbers = True
-        if graph is None or graph.root._entered or graph.root.needs_upgrade:
+                if x is None:
+                    missing = True
+        if graph is None or (missing and self._lacks(args)) or graph.root._entered or graph.root.needs_upgrade:
             return self._slowly(args, kwargs)
         attributes: dict[str, Any] = kwargs
         if kwargs:
@@ -98,6 +100,10 @@ class Op(Typed, Generic[P, R]):
             _forget(inputs, args)
             raise
         return self._added(graph, inputs, attributes, types)
+
+    def _lacks(self, args: Sequence[Any]) -> bool:
+        """Whether None stands where an input must be given."""
+        return any(x is None and not self._formal(i).optional for i, x in enumerate(args))
 
     def _slowly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> R:
         args = list(args)
@@ -145,6 +151,8 @@ class Op(Typed, Generic[P, R]):
         for i, spec in enumerate(self.inputs):
             if not spec.optional and not spec.variadic and (i >= len(args) or args[i] is None):
                 raise TypeError(f"{self.name}: {spec.name} is missing")
+            if spec.variadic and any(x is None for x in args[i:]):
+                raise TypeError(f"{self.name}: one of {spec.name} is None; expected values")
         outputs = kwargs.pop("outputs", None) if self.counts_outputs else None
         attributes = {}
         for name, x in kwargs.items():

@@ -121,7 +121,7 @@ mish = _unary("Mish", 22, FLOAT, "x * tanh(softplus(x)).")
 @softsign.gradient
 def softsign_gradient(dy, y, x):
     divisor = add(abs_(x), 1.0)
-    return div(dy, mul(divisor, divisor))
+    return div(div(dy, divisor), divisor)
 
 
 @softsign.decompose
@@ -210,6 +210,8 @@ def gelu(x: T, *, approximate: str = "none") -> TensorType:
 
 @gelu.gradient
 def gelu_gradient(dy, y, x, *, approximate):
+    if approximate == "tanh":
+        x = clip(x, -16.0, 16.0)  # beyond, the slope is 0 or 1, and the cube overflows
     square = mul(x, x)
     if approximate == "none":
         below = add(mul(erf(mul(x, math.sqrt(0.5))), 0.5), 0.5)

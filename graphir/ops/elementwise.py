@@ -110,9 +110,17 @@ atan = _unary("Atan", 22, FLOAT, "The arctangent of x.", input="input", gradient
 sinh = _unary("Sinh", 22, FLOAT, "The hyperbolic sine of x.", input="input", gradient=lambda dy, y, x: mul(dy, cosh(x)))
 cosh = _unary("Cosh", 22, FLOAT, "The hyperbolic cosine of x.", input="input", gradient=lambda dy, y, x: mul(dy, sinh(x)))
 tanh = _unary("Tanh", 13, FLOAT, "The hyperbolic tangent of x.", input="input", gradient=lambda dy, y, x: mul(dy, sub(1.0, mul(y, y))))
-asinh = _unary("Asinh", 22, FLOAT, "The inverse hyperbolic sine of x.", input="input", gradient=lambda dy, y, x: div(dy, sqrt(add(mul(x, x), 1.0))))  # fmt: skip
-acosh = _unary("Acosh", 22, FLOAT, "The inverse hyperbolic cosine of x.", input="input", gradient=lambda dy, y, x: div(dy, sqrt(sub(mul(x, x), 1.0))))  # fmt: skip
+asinh = _unary("Asinh", 22, FLOAT, "The inverse hyperbolic sine of x.", input="input", gradient=lambda dy, y, x: div(dy, _root_of_square(x, 1.0)))  # fmt: skip
+acosh = _unary("Acosh", 22, FLOAT, "The inverse hyperbolic cosine of x.", input="input", gradient=lambda dy, y, x: div(dy, _root_of_square(x, -1.0)))  # fmt: skip
 atanh = _unary("Atanh", 22, FLOAT, "The inverse hyperbolic tangent of x.", input="input", gradient=lambda dy, y, x: div(dy, sub(1.0, mul(x, x))))  # fmt: skip
+
+
+def _root_of_square(x: Value, more: float) -> Value:
+    """sqrt(x * x + more), by way of float32 where in 16 bits the square would overflow."""
+    if x.dtype.itemsize < 4:
+        return cast(_root_of_square(cast(x, to="float32"), more), to=NAMES[x.dtype])
+    return sqrt(add(mul(x, x), more))
+
 
 # ---- several inputs --------------------------------------------------------------------------------------------------------------------
 
@@ -162,11 +170,11 @@ def clip(input: T, min: T | None = None, max: T | None = None) -> TensorType:
 
 @clip.gradient
 def clip_gradient(dy, y, input, min, max):
-    raised, lowered = ops.logic.less(input, y), ops.logic.greater(input, y)
-    if min is not None and max is not None:  # where min > max, y is max everywhere
-        crossed = ops.logic.greater(min, max)
-        raised, lowered = ops.logic.and_(raised, ops.logic.not_(crossed)), ops.logic.or_(lowered, crossed)
-    return where(ops.logic.equal(input, y), dy, 0.0), min and where(raised, dy, 0.0), max and where(lowered, dy, 0.0)
+    kept, raised, lowered = ops.logic.equal(input, y), ops.logic.less(input, y), ops.logic.greater(input, y)
+    crossed = None if min is None or max is None else ops.logic.greater(min, max)
+    if crossed is not None and crossed.known != (False,):  # where min > max, y is max everywhere
+        kept, raised, lowered = *(ops.logic.and_(v, ops.logic.not_(crossed)) for v in (kept, raised)), ops.logic.or_(lowered, crossed)
+    return where(kept, dy, 0.0), min and where(raised, dy, 0.0), max and where(lowered, dy, 0.0)
 
 
 # ---- types -----------------------------------------------------------------------------------------------------------------------------

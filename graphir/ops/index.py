@@ -12,8 +12,8 @@ from ._gradient import declare_none, expand_to, shape_of, shaped_as, zeros_like
 from ._layout import Margins, among_zeros, positions, reshape_like, scatter_back, size_of, vector
 from ._op import Bool, Floats, Index, Ints, MayOmit, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, expect_vectors, int_vector, kept, known_ints, unknowns
-from .elementwise import add, cast, cast_like, div, mod, mul, where
-from .logic import and_, equal
+from .elementwise import add, cast, cast_like, div, mod, mul, sub, where
+from .logic import equal
 
 REDUCTIONS = ("none", "add", "mul", "max", "min")
 
@@ -164,12 +164,14 @@ def _scatter_gradient(
     if reduction == "add":
         return dy, None, pick(dy)
     if reduction == "mul":
-        # y / update; but where an update is the only zero at its place, the product of the others.
+        # y / update; but where an update is the only zero at its place, the product of the others. Of two, it is the rest times the other
+        # one: 0, but not its derivative. Of more it is 0.
         zero = equal(updates, 0.0)
         others = where(zero, 1.0, updates)
         zeros = pick(write(zeros_like(data), cast_like(zero, updates), "add"))
-        lone = and_(zero, equal(zeros, 1.0))
-        factor = where(lone, pick(write(data, others, "mul")), div(pick(y), others))
+        other = sub(pick(write(zeros_like(data), where(zero, updates, 0.0), "add")), updates)
+        rest = where(equal(zeros, 1.0), 1.0, where(equal(zeros, 2.0), other, 0.0))
+        factor = where(zero, mul(pick(write(data, others, "mul")), rest), div(pick(y), others))
         return mul(dy, write(zeros_like(data, fill=1), updates, "mul")), None, mul(pick(dy), factor)
     # All that reach the extreme share evenly.
     kept, reached = equal(data, y), equal(updates, pick(y))

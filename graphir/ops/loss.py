@@ -7,7 +7,7 @@ import numpy as np
 import graphir.ops as ops
 
 from ..dims import product
-from ..dtypes import INT64, NAMES
+from ..dtypes import FLOAT32, INT64, NAMES
 from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
@@ -53,14 +53,14 @@ def softmax_cross_entropy_loss(
 @softmax_cross_entropy_loss.gradient
 def softmax_cross_entropy_loss_gradient(dys, ys, scores, labels, weights, **how):
     (dy, dlogs), (y, logs) = dys, ys
-    probabilities = ops.elementwise.exp(logs)
     found, dweights = [], None
     if dy is not None:
         share, share_of_weight = _shares(dy, logs, labels, weights, **how)
+        probabilities = ops.elementwise.exp(_unless_ignored(logs, labels, how["ignore_index"]))
         found.append(ops.elementwise.mul(ops.elementwise.sub(probabilities, _one_hot(labels, logs, 1.0)), share))
         dweights = weights and _weight_gradient(share_of_weight, y, logs, labels, weights, **how)
     if dlogs is not None:
-        found.append(ops.elementwise.sub(dlogs, ops.elementwise.mul(probabilities, ops.reduce.reduce_sum(dlogs, [1]))))
+        found.append(ops.activation.log_softmax_gradient(dlogs, logs, scores, axis=1))
     dx = found[0] if len(found) == 1 else ops.elementwise.add(*found)
     return shaped_as(dx, scores), None, dweights
 
@@ -72,7 +72,8 @@ def _shares(
     counted = None if ignore_index is None else ops.logic.not_(ops.logic.equal(target, ignore_index))
     taken = None if weight is None else ops.index.gather(weight, _classes(target, ignore_index))
     if reduction == "mean":
-        dy = ops.elementwise.div(dy, _total(x, target, taken, counted))
+        wide = _wide(x)  # float16 ends at 65504
+        dy = _cast(ops.elementwise.div(_cast(dy, wide), _total(x, target, taken, counted)), x.dtype)
     found = []
     for share in (dy if taken is None else ops.elementwise.mul(taken, dy), dy):
         if counted is not None:
@@ -87,14 +88,31 @@ def _classes(target: Value, ignore_index: int | None) -> Value:
 
 
 def _total(x: Value, target: Value, taken: Value | None, counted: Value | None) -> Any:
-    """What a mean is divided by: the weights that were taken, or how many targets count."""
+    """What a mean is divided by: the weights that were taken, or how many targets count; if it is a value, of the dtype `_wide(x)`."""
     if taken is not None:
-        return ops.reduce.reduce_sum(taken if counted is None else ops.elementwise.where(counted, taken, 0.0), keepdims=0)
+        taken = taken if counted is None else ops.elementwise.where(counted, taken, 0.0)
+        return ops.reduce.reduce_sum(_cast(taken, _wide(x)), keepdims=0)
     if counted is not None:
-        return ops.reduce.reduce_sum(ops.elementwise.cast(counted, to=NAMES[x.dtype]), keepdims=0)
+        return ops.reduce.reduce_sum(_cast(counted, _wide(x)), keepdims=0)
     counts = product(target.shape), product((x.shape[0], *x.shape[2:]))
     number = next((n for n in counts if isinstance(n, int)), None)
-    return ops.elementwise.cast(ops.shape.size(target), to=NAMES[x.dtype]) if number is None else number
+    return _cast(ops.shape.size(target), _wide(x)) if number is None else number
+
+
+def _wide(x: Value) -> np.dtype:
+    """The dtype in which to count: that of x, at least float32."""
+    return max(FLOAT32, x.dtype, key=lambda dtype: dtype.itemsize)
+
+
+def _cast(v: Value, dtype: np.dtype) -> Value:
+    return v if v.dtype == dtype else ops.elementwise.cast(v, to=NAMES[dtype])
+
+
+def _unless_ignored(x: Value, target: Value, ignore_index: int | None) -> Value:
+    """x (N, 1 or C, ...), and 0 where the target is ignored, for what stands there may be no number."""
+    if ignore_index is None:
+        return x
+    return ops.elementwise.where(ops.shape.unsqueeze(ops.logic.equal(target, ignore_index), [1]), 0.0, x)
 
 
 def _one_hot(target: Value, x: Value, on: float) -> Value:
@@ -112,5 +130,6 @@ def _weight_gradient(
     places = ops.shape.unsqueeze(_classes(target, ignore_index), [1])
     picked = ops.index.gather_elements(x, places, axis=1)
     lost = ops.elementwise.add(picked, y) if reduction == "mean" else picked
+    lost = _unless_ignored(lost, target, ignore_index)
     each = ops.elementwise.mul(_one_hot(target, x, -1.0), ops.elementwise.mul(share, lost))
     return shaped_as(ops.reduce.reduce_sum(each, [i for i in range(x.rank) if i != 1], keepdims=0), weight)

@@ -7,7 +7,7 @@ import numpy as np
 
 import graphir.ops as ops
 
-from ..dims import Dim, Shape, broadcast_dim, unknown
+from ..dims import Dim, Expr, Shape, broadcast_dim, unknown
 from ..dtypes import INT64, NAMES
 from ..ir import Value
 from ..types import TensorType
@@ -155,7 +155,9 @@ def _einsum_gradient(dy: Value, result: str, term: str, x: Value, others: list[t
     for i in missing:
         if first[i] < i:
             dx = ops.elementwise.where(_same_index(x, i, first[i] - x.rank, i - x.rank), dx, 0.0)
-    if any(d == 1 and n != 1 for d, n in zip(dx.shape, x.shape)):
+    # A letter that is summed over may have size 1 in all the others: for certain, or as the run may tell.
+    summed = [letter not in result for letter in term]
+    if any(n != 1 and (d == 1 or (s and isinstance(d, Expr) and d != n)) for d, n, s in zip(dx.shape, x.shape, summed)):
         return ops.shape.expand(dx, shape_of(x))
     return dx
 

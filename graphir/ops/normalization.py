@@ -13,7 +13,7 @@ from ..dtypes import BOOL, NAMES, as_dtype
 from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
-from ._gradient import shaped_as
+from ._gradient import expand_to, shaped_as
 from ._layout import reshape_like
 from ._op import T1, T2, Bool, DType, Floats, MayOmit, RuleError, T, op
 from ._types import FLOAT, FLOAT8, axis_of, expect_float, expect_shape, fits
@@ -41,8 +41,8 @@ def _cast(v: Value, dtype: np.dtype) -> Value:
     return v if v.dtype == dtype else ops.elementwise.cast(v, to=NAMES[dtype])
 
 
-def _wider(x: Value, stash_type: str) -> np.dtype:
-    """The dtype in which to compute: that of x, or where it is wider stash_type."""
+def _wider(x: Value, stash_type: str = "float32") -> np.dtype:
+    """The dtype in which to compute: that of x, or where it is wider stash_type. In float16 the square of 256 is infinite."""
     return max(as_dtype(stash_type), x.dtype, key=lambda dtype: dtype.itemsize)
 
 
@@ -68,7 +68,7 @@ def _standardized_gradient(dy: Value, y: Value, inverse: Value, axes: Sequence[i
 
 
 def _statistics_gradient(dmean: Value | None, dvar: Value | None, centred: Value, axes: Sequence[int]) -> list[Value]:
-    """The gradients of x that come from its mean and its variance along the axes."""
+    """The gradients of x that come from its mean and its variance along the axes. That of the mean has size 1 along them."""
     count: Any = product(centred.shape[i] for i in axes)
     if not isinstance(count, int):
         sizes = ops.index.gather(ops.shape.shape(centred), list(axes))
@@ -77,6 +77,11 @@ def _statistics_gradient(dmean: Value | None, dvar: Value | None, centred: Value
     if dvar is not None:
         found.append(ops.elementwise.mul(ops.elementwise.mul(centred, 2.0), dvar))
     return [ops.elementwise.div(x, count) for x in found]
+
+
+def _total(found: Sequence[Value], x: Value) -> Value:
+    """The sum of gradients of x, the first of which may have size 1 along an axis of x."""
+    return ops.elementwise.sum_(*found) if len(found) > 1 else expand_to(found[0], x)
 
 
 def _to_channels(v: Value, x: Value) -> Value:
@@ -129,18 +134,17 @@ def batch_normalization_gradient(dys, ys, x, scale, b, input_mean, input_var, *,
 
 def _trained_gradient(dys, x, scale, b, input_mean, input_var, epsilon, momentum):
     dy, dmean, dvar, *_ = *dys, None, None  # a node may have the first output alone
-    axes = _all_but_channels(x)
-    centred = _centred(x, axes)
+    axes, wide_x = _all_but_channels(x), _cast(x, _wider(x))
+    centred = _centred(wide_x, axes)
     dscale = db = None
-    parts = [d and _to_channels(ops.elementwise.mul(d, 1 - momentum), x) for d in (dmean, dvar)]
+    parts = [d and _to_channels(ops.elementwise.mul(d, 1 - momentum), wide_x) for d in (dmean, dvar)]
     found = _statistics_gradient(parts[0], parts[1], centred, axes)
     if dy is not None:
         inverse = _inverse_root(centred, axes, epsilon)
-        y = ops.elementwise.mul(centred, inverse)
-        found.append(_standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, x)), y, inverse, axes))
+        y, dy = ops.elementwise.mul(centred, inverse), _cast(dy, wide_x.dtype)
+        found.append(_standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, wide_x)), y, inverse, axes))
         dscale, db = _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
-    dx = found[0] if len(found) == 1 else ops.elementwise.sum_(*found)
-    return dx, dscale, db, *(d and ops.elementwise.mul(d, momentum) for d in (dmean, dvar))
+    return _cast(_total(found, wide_x), x.dtype), dscale, db, *(d and ops.elementwise.mul(d, momentum) for d in (dmean, dvar))
 
 
 @op("LayerNormalization", since=17, T=FLOAT)
@@ -175,8 +179,7 @@ def layer_normalization_gradient(dys, ys, x, scale, b, *, axis, epsilon, stash_t
         y, wide_dy = ops.elementwise.mul(centred, inverse), _cast(dy, wide)
         found.append(_standardized_gradient(ops.elementwise.mul(wide_dy, _cast(scale, wide)), y, inverse, axes))
         dscale = _cast(ops.elementwise.mul(wide_dy, y), scale.dtype)
-    dx = found[0] if len(found) == 1 else ops.elementwise.sum_(*found)
-    return _cast(dx, x.dtype), dscale, dy
+    return _cast(_total(found, wide_x), x.dtype), dscale, dy
 
 
 @op("RMSNormalization", since=23, T=FLOAT, V=FLOAT)
@@ -209,12 +212,13 @@ def instance_normalization(input: T, scale: T, b: T, *, epsilon: float = 1e-5) -
 
 @instance_normalization.gradient
 def instance_normalization_gradient(dy, y, input, scale, b, *, epsilon):
-    axes = range(2, input.rank)
-    centred = _centred(input, axes)
+    wide, axes = _wider(input), range(2, input.rank)
+    x, dy = _cast(input, wide), _cast(dy, wide)
+    centred = _centred(x, axes)
     inverse = _inverse_root(centred, axes, epsilon)
     y = ops.elementwise.mul(centred, inverse)
-    dx = _standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, input)), y, inverse, axes)
-    return dx, _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
+    dx = _standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, x)), y, inverse, axes)
+    return _cast(dx, input.dtype), _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
 
 
 @op("GroupNormalization", since=21, T=FLOAT)
@@ -256,11 +260,12 @@ def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: flo
 
 @lrn.decompose
 def _lrn(x, *, size, alpha, beta, bias):
+    dtype, x = x.dtype, _cast(x, _wider(x))
     flat = ops.shape.unsqueeze(ops.shape.reshape(ops.elementwise.mul(x, x), [0, 0, -1]), [1])  # the channels as a spatial axis
     before = (size - 1) // 2
     means = ops.nn.average_pool(flat, kernel_shape=(size, 1), pads=(before, 0, size - 1 - before, 0), count_include_pad=1)
     spread = ops.elementwise.add(ops.elementwise.mul(reshape_like(means, x), alpha), bias)
-    return ops.elementwise.div(x, ops.elementwise.pow_(spread, np.array(beta, x.dtype)))
+    return _cast(ops.elementwise.div(x, ops.elementwise.pow_(spread, np.array(beta, x.dtype))), dtype)
 
 
 @op("LpNormalization", since=22, T=FLOAT)
@@ -290,10 +295,11 @@ def mean_variance_normalization(x: T, *, axes: tuple[int, ...] = (0, 2, 3)) -> T
 
 @mean_variance_normalization.gradient
 def mean_variance_normalization_gradient(dy, y, x, *, axes):
-    axes = [axis_of(a, x.rank) for a in axes]
-    centred = _centred(x, axes)
-    deviation = ops.elementwise.sqrt(_mean(ops.elementwise.mul(centred, centred), axes))
-    return _standardized_gradient(dy, y, ops.elementwise.reciprocal(ops.elementwise.add(deviation, 1e-9)), axes)
+    wide, axes = _wider(x), [axis_of(a, x.rank) for a in axes]
+    centred = _centred(_cast(x, wide), axes)
+    var = ops.elementwise.max_(_mean(ops.elementwise.mul(centred, centred), axes), 1e-36)  # the root has no slope at 0
+    inverse = ops.elementwise.reciprocal(ops.elementwise.add(ops.elementwise.sqrt(var), 1e-9))
+    return _cast(_standardized_gradient(_cast(dy, wide), _cast(y, wide), inverse, axes), x.dtype)
 
 
 @op("Dropout", since=22, random=True, T=FLOAT | FLOAT8)

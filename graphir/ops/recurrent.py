@@ -294,7 +294,7 @@ def _activation(name: str, alpha: float | None, beta: float | None, clip: float 
         case "leakyrelu":
             return act.leaky_relu(x, alpha=alpha)  # pyright: ignore[reportArgumentType]
         case "thresholdedrelu":
-            return act.thresholded_relu(x, alpha=alpha)  # pyright: ignore[reportArgumentType]
+            return ops.elementwise.where(ops.logic.less(x, alpha), 0.0, x)  # alpha itself stays, other than in ThresholdedRelu
     return {"tanh": ops.elementwise.tanh, "relu": act.relu, "sigmoid": act.sigmoid, "softsign": act.softsign, "softplus": act.softplus}[
         name
     ](x)

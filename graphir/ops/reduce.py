@@ -113,8 +113,12 @@ def _extreme_gradient(dy, y, data, axes, *, keepdims, noop_with_empty_axes):
     """The elements that are as large (or small) as the largest share dy."""
     y, dy = (_kept(v, data, axes, keepdims, noop_with_empty_axes) for v in (y, dy))
     found = equal(data, y)
-    count = reduce_sum(cast(found, to=NAMES[data.dtype]), axes, **non_default(reduce_sum, noop_with_empty_axes=noop_with_empty_axes))
-    return shaped_as(where(found, div(dy, count), 0.0), data), None
+    wide = data.dtype.itemsize >= 4  # float16 ends at 65504
+    count = reduce_sum(
+        cast(found, to=NAMES[data.dtype] if wide else "float32"), axes, **non_default(reduce_sum, noop_with_empty_axes=noop_with_empty_axes)
+    )
+    share = div(dy, count) if wide else cast(div(cast(dy, to="float32"), count), to=NAMES[data.dtype])
+    return shaped_as(where(found, share, 0.0), data), None
 
 
 reduce_max.gradient(_extreme_gradient)
@@ -124,7 +128,8 @@ reduce_min.gradient(_extreme_gradient)
 @reduce_prod.gradient
 def reduce_prod_gradient(dy, y, data, axes, *, keepdims, noop_with_empty_axes):
     # Where an element is not 0 the product of the others is y / element. That of an only 0 is the product of the rest. Of two, it is
-    # the rest times the other one: 0, but not its derivative. Of more it is 0.
+    # the rest times the other one: 0, but not its derivative. Of more it is 0, and so are its first two derivatives. (CumProd from both ends
+    # would be right to any order. It came with opset 26, and its own gradient is a Scan.)
     over = non_default(reduce_sum, noop_with_empty_axes=noop_with_empty_axes)
     y, dy = (_kept(v, data, axes, keepdims, noop_with_empty_axes) for v in (y, dy))
     zero = equal(data, 0.0)

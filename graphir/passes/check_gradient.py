@@ -7,25 +7,19 @@ import numpy as np
 
 from ..dims import symbols
 from ..dtypes import FLOAT64, STRING
+from ..expect import expect_model
+from ..feeds import sizes_of
 from ..ir import Value, Weight
 from ..model import Model
 from ..ops import Op
-from ..plugins import Program, Runtime, compile
+from ..plugins import Limits, Program, Runtime, compile, expect_limits
 from ..tensors import Tensor
 from ..types import TensorType, bind
 from .gradient import Differentiated, Names, differentiate
 from .widen import NARROW, widen
 
-STEPS = (
-    1e-5,
-    1e-6,
-    1e-7,
-    1e-8,
-    1e-4,
-    1e-9,
-    1e-10,
-    1e-11,
-)  # of a difference: a shorter one may stay on one side of a kink, a longer one loses fewer digits
+# Of a difference: a shorter one may stay on one side of a kink, a longer one loses fewer digits.
+STEPS = (1e-5, 1e-7, 1e-9, 1e-6, 1e-8, 1e-11, 1e-13, 1e-4)
 SHIFTS = (0.0, 1e-3, 1e-3)  # from the point that is asked for: it may lie on a kink, where a difference is no derivative
 DIRECTIONS = 2
 TOLERANCE = 1e-5
@@ -33,13 +27,18 @@ _SIZE = 2  # of a dim that is not known, where an input is drawn
 
 
 class Row(NamedTuple):
-    """One gradient, along the direction in which it is worst: by the graph, by the difference, and how far they lie apart, relative to the larger."""
+    """One gradient, along the direction in which it is worst: by the graph, by the difference, and how far they lie apart, relative to the larger.
+
+    checked: whether there was a number to check. note: what is wrong, where nothing could be compared.
+    """
 
     wrt: str
     gradient: float
     difference: float
     error: float
     ok: bool
+    checked: bool = True
+    note: str = ""
 
 
 class GradientReport(NamedTuple):
@@ -50,15 +49,15 @@ class GradientReport(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether all gradients agree."""
-        return all(row.ok for row in self.rows)
+        """Whether all gradients agree, and there was one to check."""
+        return all(row.ok for row in self.rows) and any(row.checked for row in self.rows)
 
     def table(self) -> list[tuple[str, ...]]:
         """The rows as text, below a line of titles."""
         titles = ("with respect to", "gradient", "difference", "relative error", "")
         return [
             titles,
-            *((r.wrt, f"{r.gradient:.9g}", f"{r.difference:.9g}", f"{r.error:.1e}", "" if r.ok else "WRONG") for r in self.rows),
+            *((r.wrt, f"{r.gradient:.9g}", f"{r.difference:.9g}", f"{r.error:.1e}", _verdict(r)) for r in self.rows),
         ]
 
     def __str__(self) -> str:
@@ -69,7 +68,7 @@ class GradientReport(NamedTuple):
 
 def check_gradient(
     model: Model, of: Names = None, wrt: Names = None, feeds: Mapping[str, Any] | None = None, seed: int = 0,
-    runtime: str | Runtime = "numpy", *, tolerance: float = TOLERANCE,
+    runtime: str | Runtime = "numpy", *, tolerance: float = TOLERANCE, limits: Limits | None = None,
 ) -> GradientReport:  # fmt: skip
     """Compare what `gradient(model, of, wrt)` gives with central differences of a float64 copy of the model, along random directions.
 
@@ -78,21 +77,29 @@ def check_gradient(
     Where a value lies on a kink, it is moved off it by a little.
     seed: of directions, of seeds, and of what is drawn, random operators included.
     tolerance: the relative error up to which a gradient is ok.
-    Raises what `gradient` raises, and ValueError for feeds that do not fit.
+    limits: what each run may use; by default there is no bound.
+    Raises what `gradient` raises, ValueError for feeds that do not fit, and LimitError.
     """
+    expect_model(model)
+    expect_limits(limits)
     found = differentiate(widen(model), of, wrt)
     rng = np.random.default_rng(seed)
     values = {a: found.model.find(a) for a in found.gradients}
     for v in values.values():
         if isinstance(v, Weight) and v.kind == "constant":
             v.become("state")
-    program = compile(found.model, runtime, seed=seed)
+    program = compile(found.model, runtime, seed=seed, limits=limits)
     trial = _Trial(found, _drawn(found, program, feeds or {}, rng), program)
     return GradientReport(list(found.seeds), [_row(trial, a, v, rng, tolerance) for a, v in values.items()])
 
 
 def _row(trial: "_Trial", address: str, v: Value, rng: np.random.Generator, tolerance: float) -> Row:
-    """The worst of all directions; along each, the best of what was tried."""
+    """The worst of all directions; along each, the best of what was tried. A gradient of another shape than its value is wrong as it is."""
+    shape, expected = trial.shape(address), trial.shape_of(address, v)
+    if shape != expected:
+        return Row(address, np.nan, np.nan, np.inf, ok=False, note=f"its shape is {list(shape)}, expected {list(expected)}")
+    if not trial.terms or 0 in trial.shape(address):
+        return Row(address, 0.0, 0.0, 0.0, ok=True, checked=False)
     rows = []
     for _ in range(DIRECTIONS):
         tried: list[Row] = []
@@ -121,12 +128,20 @@ def _along(trial: "_Trial", address: str, v: Value, here: np.ndarray, rng: np.ra
     return rows
 
 
+def _verdict(row: Row) -> str:
+    return "nothing to check" if not row.checked else "" if row.ok else f"WRONG {row.note}".rstrip()
+
+
+def _is_state(v: Value) -> bool:
+    return isinstance(v, Weight) and v.kind == "state"
+
+
 def _badness(row: Row) -> float:
     return row.error if np.isfinite(row.error) else np.inf
 
 
 class _Trial:
-    """The model near one point: its gradients, and its loss, the sum of `of` times the seeds. scale: of how large terms the loss is the sum."""
+    """The model near one point: its gradients, and its loss, the sum of `of` times the seeds. terms, scale: of how many terms the loss is the sum, and how large ones."""
 
     def __init__(self, found: Differentiated, feeds: dict[str, Any], program: Program):
         self.found = found
@@ -135,12 +150,17 @@ class _Trial:
         nodes = (node for graph in found.model.graphs() for node in graph.nodes)
         self._is_random = any(isinstance(node.op, Op) and node.op.random for node in nodes)
         outputs = self._run({}, [*found.gradients.values(), *found.seeds])
+        self.terms = sum(np.size(outputs[name]) for name in found.seeds)
         self.scale = float(np.sqrt(sum(np.square(term).sum() for term in self._terms(outputs))))
         self._here = {a: np.asarray(outputs[name]) for a, name in found.gradients.items()}
 
     def shape(self, address: str) -> tuple[int, ...]:
         """The shape of a gradient."""
         return self._here[address].shape
+
+    def shape_of(self, address: str, v: Value) -> tuple[int, ...]:
+        """The shape of the value that is differentiated for."""
+        return np.shape(self._program.state[address] if _is_state(v) else self.feeds[v.name])
 
     def gradient(self, address: str, v: Value, change: np.ndarray) -> np.ndarray:
         """The gradient for one value, where that value is changed."""
@@ -157,7 +177,7 @@ class _Trial:
         return [np.asarray(outputs[name]) * self.feeds.get(seed.name, 1.0) for name, seed in self.found.seeds.items()]
 
     def _changed(self, address: str, v: Value, change: np.ndarray, fetch: list[str]) -> dict[str, Any]:
-        if not isinstance(v, Weight) or v.kind != "state":
+        if not _is_state(v):
             return self._run({v.name: self.feeds[v.name] + change}, fetch)
         before = self._program.state[address]
         self._program.state[address] = before + change
@@ -178,7 +198,9 @@ def _drawn(found: Differentiated, program: Program, feeds: Mapping[str, Any], rn
         raise ValueError(f"no input {unknown[0]!r}; the inputs are {', '.join(inputs) or 'none'}")
     drawn = {name: _wide_array(x) for name, x in feeds.items()}
     seeds = {seed.name: of for of, seed in found.seeds.items() if seed.name in inputs and seed.name not in drawn}
-    sizes = _sizes({name: v for name, v in inputs.items() if name not in seeds}, drawn)
+    told = [v for name, v in inputs.items() if name not in seeds]
+    free = {s for v in told if isinstance(v.type, TensorType) for d in v.type.shape or () for s in symbols(d)}
+    sizes = dict.fromkeys(free, _SIZE) | sizes_of(told, drawn)
     for name, v in inputs.items():
         if name not in drawn and name not in seeds:
             drawn[name] = _draw(v, sizes, rng)
@@ -196,18 +218,6 @@ def _draw(v: Value, sizes: Mapping[str, int], rng: np.random.Generator) -> np.nd
         raise ValueError(f"the input {v.name} is {v.type or 'of unknown type'}, for which no numbers can be drawn; give it in feeds")
     shape = [d if isinstance(d, int) else _SIZE for d in t.shape]
     return rng.standard_normal(shape) if t.dtype == FLOAT64 else rng.integers(0, 2, shape).astype(t.dtype)
-
-
-def _sizes(inputs: Mapping[str, Value], feeds: Mapping[str, Any]) -> dict[str, int]:
-    """A size for each symbol in the shapes of inputs: that of the feeds where they tell."""
-    told: dict[str, int] = {}
-    others: dict[str, int] = {}
-    for name, v in inputs.items():
-        shape = v.type.shape if isinstance(v.type, TensorType) and v.type.shape is not None else ()
-        given = getattr(feeds.get(name), "shape", ())
-        told.update({str(d): n for d, n in zip(shape, given) if not isinstance(d, int) and d.is_atom})
-        others.update(dict.fromkeys((s for d in shape for s in symbols(d)), _SIZE))
-    return {s: told.get(s, n) for s, n in others.items()}
 
 
 def _wide_array(x: Any) -> Any:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..dims import substitute, symbols
-from ..ir import Graph, Node, Value, Weight
+from ..dims import substitute
+from ..feeds import sizes_of
+from ..ir import Graph, Node, Value
 from ..model import Model
 from ..ops import Op
 from ..plugins import Program
@@ -113,7 +112,7 @@ class _Search:
         self.programs = list(programs.values())
         self.rtol, self.atol, self.memory = rtol, atol, memory
         self.addresses = {v: a for a, v in model.addresses().items()}
-        self.sizes = _sizes(model, feeds)
+        self.sizes = sizes_of(model.inputs, feeds)
         self.coarse = _coarsest(model.graph)
 
     def outputs(self) -> list[str]:
@@ -217,16 +216,6 @@ def _coarsest(graph: Graph) -> dict[Value, float]:
 
 def _own(v: Value) -> float:
     return TOLERANCES.get(v.dtype, 0.0) if isinstance(v.type, TensorType) else 0.0
-
-
-def _sizes(model: Model, feeds: Mapping[str, Any]) -> dict[str, int]:
-    """What symbols stand for, as the feeds tell."""
-    found: dict[str, int] = {}
-    for v in model.inputs:
-        dims = v.type.shape if isinstance(v.type, TensorType) and not isinstance(v, Weight) else None
-        given = np.shape(feeds[v.name]) if dims and v.name in feeds else ()
-        found.update((next(iter(symbols(d))), n) for d, n in zip(dims or (), given) if not isinstance(d, int) and d.is_atom)
-    return found
 
 
 def _bytes(v: Value, sizes: Mapping[str, int]) -> int:

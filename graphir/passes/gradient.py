@@ -10,6 +10,7 @@ import numpy as np
 from ..collector import collector_paused
 from ..dims import product
 from ..dtypes import FLOATS
+from ..expect import expect_model, expect_names
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model
 from ..ops import Op
@@ -21,7 +22,7 @@ from ..types import TensorType
 from .dedupe import dedupe
 from .expand import inline_calls
 from .gradient_nodes import replace_gradient_nodes
-from .infer import infer
+from .infer import Problem, infer
 from .marks import How, Names, marked
 from .prune import prune
 from .simplify import simplify
@@ -56,9 +57,10 @@ class Differentiated(NamedTuple):
 def differentiate(model: Model, of: Names = None, wrt: Names = None, **how: Unpack[How]) -> Differentiated:
     """`gradient`, with what there is to know about the result."""
     with collector_paused():
-        model = prepared(model)
-        targets = find_targets(model, listed(of))
-        choices = find_sources(model, targets, listed(wrt))
+        model, problems = prepared(model)
+        targets = find_targets(model, expect_names(of, "of"))
+        check_types(model, targets.values(), problems)
+        choices = find_sources(model, targets, expect_names(wrt, "wrt"))
         named_at_all = {a: v for named in choices for a, v in named.items()}
         sources = {a: as_weight_of(model.graph, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}
@@ -75,16 +77,25 @@ def differentiate(model: Model, of: Names = None, wrt: Names = None, **how: Unpa
     return Differentiated(model, seeds, names)
 
 
-def prepared(model: Model) -> Model:
-    """A flat copy of the model in the declared versions, with a type for every value."""
+def prepared(model: Model) -> tuple[Model, list[Problem]]:
+    """A flat copy of the model in the declared versions, with a type for every value, and what does not fit."""
     from .upgrade import upgrade  # whose tables take long to load: not before they are used
 
+    expect_model(model)
     model = model.copy()
     upgrade(model)
     inline_calls(model)
-    infer(model)
+    problems = infer(model)
     replace_gradient_nodes(model)
-    return model
+    return model, problems
+
+
+def check_types(model: Model, targets: Iterable[Value], problems: Iterable[Problem]) -> None:
+    """Raises GradientError for a problem of a node that the targets hang on. Another type than the file declares does no harm."""
+    behind = _behind(model.graph, targets)
+    for problem in problems:
+        if not problem.declared and any(v in behind for v in problem.node.outputs if v is not None):
+            raise GradientError(f"the types do not fit, so there is no gradient: {problem}")
 
 
 def cleaned(model: Model, kept: Set[Value]) -> Model:
@@ -93,11 +104,6 @@ def cleaned(model: Model, kept: Set[Value]) -> Model:
     dedupe(model, keep=kept)
     prune(model, keep=kept)
     return model
-
-
-def listed(names: Names) -> Sequence[str] | None:
-    """The names as a sequence."""
-    return [names] if isinstance(names, str) else names
 
 
 def find_targets(model: Model, of: Sequence[str] | None) -> dict[str, Value]:

@@ -34,8 +34,8 @@ def _gradients(node: Node) -> tuple[Value | None, ...]:
     assert graph is not None
     xs, zs, y_name = (node.attributes.get(name, ()) for name in ("xs", "zs", "y"))
     assert isinstance(xs, tuple) and isinstance(zs, tuple)
-    named = [_seen(node, graph, name) for name in (*xs, *zs)]
-    y = _seen(node, graph, str(y_name))
+    named = [seen(node, graph, name) for name in (*xs, *zs)]
+    y = seen(node, graph, str(y_name))
     training.gradient.infer(node.inputs, node.attributes)  # says what is wrong with its inputs
     given = [v for v in node.inputs if v is not None]
     if not isinstance(y.type, TensorType) or not is_float(y):
@@ -55,7 +55,7 @@ def _gradients(node: Node) -> tuple[Value | None, ...]:
         return tuple(zeros_like(x) if dx is None else dx for dx, x in zip(found, given))
 
 
-def _seen(node: Node, graph: Graph, name: str) -> Value:
+def seen(node: Node, graph: Graph, name: str) -> Value:
     """The value that a node sees under a name: made before it in its graph, or around that."""
     names: list[str] = []
     scope: Graph | None = graph

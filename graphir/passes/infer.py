@@ -15,10 +15,11 @@ INLINED = 50_000  # nodes of called functions that are typed at most: functions 
 
 
 class Problem(NamedTuple):
-    """A node whose types do not fit, and why."""
+    """A node whose types do not fit, and why. declared: it is only that the file declares another type than is made."""
 
     node: Node
     message: str
+    declared: bool = False
 
     def __str__(self) -> str:
         return f"node {self.node.label!r}: {self.message}"
@@ -121,15 +122,15 @@ class Inference:
             return inferred if inferred is not None else declared
         if isinstance(inferred, TensorType) and isinstance(declared, TensorType):
             if inferred.dtype != declared.dtype:
-                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}"))
+                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}", True))
                 return inferred
             if inferred.shape is None or declared.shape is None:
                 return inferred if inferred.shape is not None else declared
             if len(inferred.shape) != len(declared.shape):
-                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}"))
+                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}", True))
                 return inferred
             if any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(inferred.shape, declared.shape)):
-                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}"))
+                self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}", True))
                 return inferred
             shape = tuple(_sharper(a, b) for a, b in zip(inferred.shape, declared.shape))
             return inferred if shape == inferred.shape else TensorType(inferred.dtype, shape, inferred.known)

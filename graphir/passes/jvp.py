@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from .. import ops
 from ..collector import collector_paused
+from ..expect import expect_names
 from ..ir import Value
 from ..model import Model
 from ..ops._gradient import GradientError, gradients, sum_up, zeros_like
@@ -17,13 +18,13 @@ from ..types import TensorType
 from .gradient import (
     Names,
     as_weight_of,
+    check_types,
     cleaned,
     find_sources,
     find_targets,
     first_free,
     hand_out,
     is_float_tensor,
-    listed,
     no_path,
     prepared,
 )  # fmt: skip
@@ -53,9 +54,10 @@ class PushedForward(NamedTuple):
 def push_forward(model: Model, of: Names = None, wrt: Names = None) -> PushedForward:
     """`jvp`, with what there is to know about the result."""
     with collector_paused():
-        model = prepared(model)
-        targets = find_targets(model, listed(of) or [v.name for v in model.outputs if is_float_tensor(v)] or None)
-        choices = find_sources(model, targets, listed(wrt), inputs_alone=True)
+        model, problems = prepared(model)
+        targets = find_targets(model, expect_names(of, "of") or [v.name for v in model.outputs if is_float_tensor(v)] or None)
+        check_types(model, targets.values(), problems)
+        choices = find_sources(model, targets, expect_names(wrt, "wrt"), inputs_alone=True)
         named_at_all = {a: v for named in choices for a, v in named.items()}
         sources = {a: as_weight_of(model.graph, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}

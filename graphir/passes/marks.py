@@ -109,18 +109,12 @@ def _meant(model: Model, pattern: str, kind: str) -> list[Value]:
 
 def _mark(v: Value, kind: str, factor: float, marks: Marks) -> None:
     """Put a mark behind a value, and behind the marks that it has."""
-    at = marks.of(v)
-    node, graph = at.node, v.graph
-    place = graph.nodes.index(node) + 1 if node is not None else 0
-    tail, graph.nodes = graph.nodes[place:], graph.nodes[:place]
-    try:
-        with graph:
-            if kind == "straight_through":
-                new = straight_through(at, _passed(v))
-            else:
-                new = stop_gradient(at) if kind == "stop" else scale_gradient(at, factor=float(factor))
-    finally:
-        graph.nodes += tail
+    at, graph = marks.of(v), v.graph
+    with graph.after(at.node), graph:
+        if kind == "straight_through":
+            new = straight_through(at, _passed(v))
+        else:
+            new = stop_gradient(at) if kind == "stop" else scale_gradient(at, factor=float(factor))
     marks[v] = new
     for user in [u for u in at.uses if u is not new.node]:
         if isinstance(user, Node):

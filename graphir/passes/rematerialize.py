@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..dims import product, symbols
 from ..dtypes import BITS
+from ..expect import expect, expect_model
 from ..ir import Graph, Node, Value
 from ..model import Model, copy_node
 from ..ops import Op
@@ -49,6 +50,8 @@ def rematerialize(model: Model, budget_bytes: int, dims: Mapping[str, int] | Non
 
 def recomputed(model: Model, budget_bytes: int, dims: Mapping[str, int] | None = None) -> Rematerialized:
     """`rematerialize`, with what there is to know about the result."""
+    expect_model(model)
+    expect(budget_bytes, int, "the budget", "a number of bytes")
     model = model.copy()
     schedule = Schedule(model, sizes_of(model, dims or {}))
     before = schedule.measure(schedule.again_at_all)
@@ -74,7 +77,14 @@ def sizes_of(model: Model, dims: Mapping[str, int]) -> dict[Value, int]:
     """The bytes of each value that nodes of the main graph make, where it is a tensor and they are known. Raises ValueError for a symbol without a size."""
     typed = model.copy()
     shapes = [v.type.shape for v in typed.inputs if isinstance(v.type, TensorType) and v.type.shape]
-    missing = sorted({s for shape in shapes for d in shape for s in symbols(d)} - dims.keys())
+    free = sorted({s for shape in shapes for d in shape for s in symbols(d)})
+    for name, size in dims.items():
+        if name not in free:
+            raise ValueError(f"dims has {name!r}, and no input a dim of that name; expected one of {', '.join(free) or 'none'}")
+        expect(size, int, f"the size of {name}", "a whole number")
+        if size < 0:
+            raise ValueError(f"the size of {name} is {size}; expected 0 or more")
+    missing = [s for s in free if s not in dims]
     if missing:
         raise ValueError(
             f"the inputs have dims {', '.join(missing)}, whose sizes are not told; give them in dims, as dims={{{missing[0]!r}: 32}}"

@@ -8,9 +8,10 @@ import numpy as np
 
 from .. import ops
 from ..dtypes import FLOATS, NAMES
+from ..expect import expect, expect_model
 from ..ir import Value
 from ..model import Model
-from ..plugins import Program, Runtime, compile
+from ..plugins import Limits, Program, Runtime, compile, expect_limits
 from ..types import TensorType
 from .losses import Loss
 from .optimizers import Optimizer
@@ -46,7 +47,7 @@ def fit(
     model: Model, data: Arrays, loss: str | Loss = "cross_entropy", optimizer: Optimizer | None = None, *, epochs: int = 5,
     batch_size: int | None = None, validation: Arrays | float | None = None, seed: int = 0, runtime: str | Runtime = "numpy",
     wrt: str | Sequence[str] | None = None, output: str | None = None, target: str = "y",
-    progress: Callable[[Progress], object] | None = None,
+    progress: Callable[[Progress], object] | None = None, limits: Limits | None = None,
 ) -> Result:  # fmt: skip
     """Train a model. loss, optimizer, wrt, output, target: see `step`.
 
@@ -54,8 +55,12 @@ def fit(
     batch_size: 32 by default, or the one that the model's inputs have; the last batch of an epoch is smaller, and left out where the model cannot take it.
     validation: data to measure with after each epoch, or the share of `data`, drawn at random, that is set apart for that.
     seed: of the order of the examples, which is another one in each epoch, and of random operators. One seed gives one result.
-    progress: called after each batch. Raises ValueError for data that does not suit, and where the loss is no longer finite; see `step` for more.
+    limits: what each step may use; by default there is no bound. progress: called after each batch. Raises ValueError for data that does not suit, and where the loss is no longer finite; see `step` for more.
     """
+    expect_model(model)
+    expect(epochs, int, "epochs", "a whole number")
+    expect(data, Mapping, "the data", "a mapping from names to arrays")
+    expect_limits(limits)
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; expected 1 or more")
     stepping = step(model, loss, optimizer, wrt=wrt, output=output, target=target)
@@ -67,8 +72,8 @@ def fit(
     elif validation is not None:
         examples, held = examples.split(validation, rng)
     size = examples.batch_size(batch_size)
-    program = compile(stepping, runtime, seed=seed)
-    evaluate = None if held is None else _Evaluation(model, loss, output, target, runtime)
+    program = compile(stepping, runtime, seed=seed, limits=limits)
+    evaluate = None if held is None else _Evaluation(model, loss, output, target, runtime, limits)
     history: list[dict[str, float]] = []
     for epoch in range(1, epochs + 1):
         totals = _Totals()
@@ -86,7 +91,8 @@ def fit(
             if progress is not None:
                 progress(Progress(epoch, epochs, i, len(batches), metrics, summary))
     state = {name: np.asarray(x) for name, x in program.state.items()}
-    return Result(apply(model, state), history, state)
+    learned = {a: state[a] for a in model.weights if a in state}
+    return Result(apply(model, learned), history, state)
 
 
 class Examples:
@@ -186,12 +192,12 @@ class _Totals:
 class _Evaluation:
     """Measures the model as it works outside of training, with weights as they are."""
 
-    def __init__(self, model: Model, loss: str | Loss, output: str | None, target: str, runtime: str | Runtime):
+    def __init__(self, model: Model, loss: str | Loss, output: str | None, target: str, runtime: str | Runtime, limits: Limits | None):
         measuring = measured(model, loss, output=output, target=target)
         for w in measuring.weights.values():
             if w.kind == "constant" and w.dtype in FLOATS:
                 w.become("state")
-        self.program: Program = compile(measuring, runtime)
+        self.program: Program = compile(measuring, runtime, limits=limits)
 
     def __call__(self, examples: Examples, size: int, state: Mapping[str, Any]) -> dict[str, float]:
         for name in self.program.state:

@@ -1,5 +1,6 @@
 """A training step as a model: forward, loss, backward, and what the weights become."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain, count
@@ -10,6 +11,7 @@ import numpy as np
 from .. import ops
 from ..collector import collector_paused
 from ..dtypes import FLOATS
+from ..expect import expect, expect_model, expect_names
 from ..ir import Graph, Value, Weight
 from ..model import Model
 from ..ops._gradient import GradientError, gradients
@@ -38,6 +40,8 @@ def step(
     Batch normalization works with the statistics of the batch and lets the running ones follow; dropout drops. `apply` brings what was learned to the model.
     Weights keep their names. Raises KeyError for an unknown name, GradientError where no gradient is to be had, ValueError.
     """
+    wrt = expect_names(wrt, "wrt")
+    expect(optimizer, Callable | None, "the optimizer", "what graphir.training.adam() or sgd() gives")
     with collector_paused():
         model = measured(model, loss, output=output, target=target, training=True)
         graph = model.graph
@@ -66,6 +70,7 @@ def measured(
     """A copy of the model whose outputs are the loss and metrics. training: its operators work as in training."""
     from ..passes.upgrade import upgrade  # its tables are long
 
+    expect_model(model)
     build = LOSSES.get(loss) if isinstance(loss, str) else loss
     if build is None:
         raise ValueError(f"no loss is called {loss!r}; there are {', '.join(LOSSES)}")
@@ -113,10 +118,15 @@ def train(model: Model) -> None:
 def apply(model: Model, state: Mapping[str, Any]) -> Model:
     """A copy of the model with the weights that a program of its training step has learned. state: weights by address, such as `program.state`.
 
-    What the model does not have, as the memory of the optimizer, is left out. Raises ValueError for a weight of another shape.
+    The memory of an optimizer is left out: `learning_rate`, `<anything>_step`, `<anything>_<weight>`. Raises ValueError for another address that the model
+    does not have, and for a weight of another shape.
     """
+    expect_model(model)
+    expect(state, Mapping, "the state", "a mapping from addresses to arrays, such as program.state")
     model = model.copy()
-    for address, v in model.addresses().items():
+    table = model.addresses()
+    _check_state(state, table)
+    for address, v in table.items():
         if address not in state:
             continue
         new = Tensor.of(np.asarray(state[address]))
@@ -127,12 +137,26 @@ def apply(model: Model, state: Mapping[str, Any]) -> Model:
     return model
 
 
+def _check_state(state: Mapping[str, Any], table: Mapping[str, Value]) -> None:
+    """Raises ValueError for an address that is neither the model's nor of the memory of an optimizer."""
+    weights = [v.name for v in table.values() if isinstance(v, Weight)]
+    for address in state:
+        memory = re.sub(r"_\d+$", "", str(address))
+        if address in table or memory == "learning_rate" or memory.endswith("_step"):
+            continue
+        if not any(name.endswith(f"_{w}") for w in weights for name in (str(address), memory)):
+            raise ValueError(
+                f"the state has {address!r}, and the model no weight of that address; its weights are {', '.join(weights[:8]) or 'none'}"
+            )
+
+
 def flat(step: Model) -> Model:
     """A step as a model without updates, for runtimes that know none: state becomes inputs, and what the state `w` becomes the output `new_w`.
 
     The inputs have defaults, the state as it is now, so that the first step may leave them out. A state that nothing updates, as the learning rate,
     is an input only.
     """
+    expect_model(step, "the step")
     model = step.copy()
     graph = model.graph
     updates = dict(model.updates)

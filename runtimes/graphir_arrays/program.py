@@ -8,7 +8,7 @@ import numpy as np
 
 from graphir.collector import collector_paused
 from graphir.dtypes import STRING, as_dtype
-from graphir.feeds import check_names, checked, missing, no_state, other_state
+from graphir.feeds import as_array, check_names, checked, checked_parts, missing, no_state, other_state
 from graphir.ir import Value, Weight
 from graphir.model import Model
 from graphir.tensors import Tensor
@@ -197,7 +197,7 @@ class Program:
     def _checked(self, v: Value, x: Any, sizes: dict[str, int], on_host: bool) -> Any:
         """A feed as an array of the runtime. Raises ValueError where dtype or shape differ, symbols that stand for two sizes included."""
         if not isinstance(v.type, TensorType):
-            return self._element(x, on_host)
+            return self._element(checked_parts(v, x, sizes, self._xp.received), on_host)
         x = checked(v, self._xp.received(x), sizes)
         return self._brought(x, on_host) if v.type.dtype != STRING else np.asarray(x, object)
 
@@ -205,8 +205,7 @@ class Program:
         """A sequence's, optional's or map's content as the runtime holds it."""
         if isinstance(x, list | tuple):
             return [self._element(y, on_host) for y in x]
-        x = self._xp.received(x)
-        return self._brought(x, on_host) if hasattr(x, "dtype") else x
+        return self._brought(x, on_host) if hasattr(x, "dtype") and x.dtype != STRING else x
 
     def _brought(self, x: Any, on_host: bool) -> Any:
         return self._xp.to_numpy(x) if on_host else self._xp.asarray(x)
@@ -261,7 +260,10 @@ class _State(MutableMapping[str, Any]):
         self._program = program
 
     def __getitem__(self, address: str) -> Any:
-        return self._program._delivered(self._program._xp.fresh(self._program._state[address]))
+        state = self._program._state
+        if address not in state:
+            raise no_state(address, state, self._program._model.weights)
+        return self._program._delivered(self._program._xp.fresh(state[address]))
 
     def __setitem__(self, address: str, x: Any) -> None:
         state = self._program._state
@@ -269,13 +271,16 @@ class _State(MutableMapping[str, Any]):
             raise no_state(address, state, self._program._model.weights)
         old = state[address]
         x = self._program._xp.received(x)
-        x = self._program._xp.asarray(x, None if hasattr(x, "dtype") else old.dtype)
+        x = self._program._xp.asarray(x if hasattr(x, "dtype") else as_array(x, old.dtype, f"the state {address!r}"))
         if x.dtype != old.dtype or x.shape != old.shape:
             raise other_state(address, TensorType(as_dtype(old.dtype), old.shape), TensorType(as_dtype(x.dtype), x.shape))
         state[address] = self._program._xp.fresh(x)
 
     def __delitem__(self, address: str) -> None:
         raise TypeError("state cannot be removed")
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._program._state
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._program._state)

@@ -8,6 +8,7 @@ class OnnxRuntime:
     """Runs models on the CPU through the onnxruntime package, which is imported when it is first needed."""
 
     name = "onnxruntime"
+    keeps = ("seconds",)
 
     def unavailable(self) -> str | None:
         """Why it cannot run here; None where it can."""

@@ -11,8 +11,8 @@ import onnxruntime
 
 import graphir
 from graphir.collector import collector_paused
-from graphir.dtypes import STRING, as_dtype
-from graphir.feeds import check_names, checked, missing, no_state, other_state
+from graphir.dtypes import as_dtype
+from graphir.feeds import as_array, check_names, checked, checked_parts, missing, no_state, other_state
 from graphir.ir import Weight
 from graphir.model import Model
 from graphir.ops import Op
@@ -102,7 +102,7 @@ class OrtProgram:
         for v in self._given.inputs:
             if v.name in feeds:
                 x = feeds[v.name]
-                found[v.name] = self._tensor(checked(v, x, sizes)) if isinstance(v.type, TensorType) else _element(x)
+                found[v.name] = self._tensor(checked(v, x, sizes)) if isinstance(v.type, TensorType) else checked_parts(v, x, sizes)
             elif isinstance(v, Weight):
                 continue  # the session has the default
             elif isinstance(v.type, OptionalType):
@@ -226,14 +226,17 @@ class _State(MutableMapping[str, Any]):
         self._program = program
 
     def __getitem__(self, address: str) -> Any:
-        return np.array(from_ort(self._program._state[address]))
+        state = self._program._state
+        if address not in state:
+            raise no_state(address, state, self._program._given.weights)
+        return np.array(from_ort(state[address]))
 
     def __setitem__(self, address: str, x: Any) -> None:
         state = self._program._state
         if address not in state:
             raise no_state(address, state, self._program._given.weights)
         old = _type_of(from_ort(state[address]))
-        x = np.array(x, None if hasattr(x, "dtype") else old.dtype)
+        x = np.array(x if hasattr(x, "dtype") else as_array(x, old.dtype, f"the state {address!r}"))
         if _type_of(x) != old:
             raise other_state(address, old, _type_of(x))
         state[address] = to_ort(x)
@@ -241,21 +244,14 @@ class _State(MutableMapping[str, Any]):
     def __delitem__(self, address: str) -> None:
         raise TypeError("state cannot be removed")
 
+    def __contains__(self, address: object) -> bool:
+        return address in self._program._state
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._program._state)
 
     def __len__(self) -> int:
         return len(self._program._state)
-
-
-def _element(x: Any) -> Any:
-    """A sequence's or optional's content as ONNX Runtime takes it."""
-    if isinstance(x, list | tuple):
-        return [_element(y) for y in x]
-    if hasattr(x, "dtype"):
-        array = np.asarray(x)
-        return np.asarray(array, object) if as_dtype(array.dtype) == STRING else array
-    return x
 
 
 def _type_of(array: np.ndarray) -> TensorType:

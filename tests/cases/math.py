@@ -9,6 +9,14 @@ from cases import array, case
 HALF: dict[str, Any] = {"tolerance": 2e-2}
 WIDE = ("int32", "int64", "uint32", "uint64")
 
+# Axes that are summed over, of size 1 in one of two inputs; the gradient with respect to the other is repeated.
+BROADCAST_AND_SUMMED = [
+    ((4, 2, 3), (1, 3, 2), "...ij,...jk->ik"),
+    ((2, 3), (1, 3), "...i,...i->i"),
+    ((1, 3), (2, 3), "ij,ij->j"),
+    ((2, 3), (1,), "ij,j->i"),
+]
+
 CASES = {
     "MatMul": [
         case(array(3, 4), array(4, 5)),
@@ -89,6 +97,7 @@ CASES = {
         case(array(2, 3), array(3, 4), equation="aB,BC->aC"),
         case(array(), array(3), equation=",i->i"),
         case(array(0, 3), array(3, 4), equation="ij,jk->ik"),
+        *(case(array(*a), array(*b), equation=e) for a, b, e in BROADCAST_AND_SUMMED),
         case(array(2, 3, dtype="int32"), array(3, 4, dtype="int32"), equation="ij,jk->ik"),
         case(array(2, 3, dtype="int8"), array(3, dtype="int8"), equation="ij,j->i"),
         *(case(array(2, 3, dtype=d), array(3, 4, dtype=d), equation="ij,jk->ik", **HALF) for d in ("float16", "bfloat16")),

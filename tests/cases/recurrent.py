@@ -60,6 +60,13 @@ def common(gates: int, states: int, kinds: int) -> list[Case]:
     ]  # fmt: skip
 
 
+# The sum, 3, is clipped to alpha, and stays; then it is below alpha.
+AT_THE_THRESHOLD = case(
+    np.array([[[1.0]], [[0.1]]], "float32"), np.array([[[3.0]]], "float32"), np.array([[[0.5]]], "float32"),
+    hidden_size=1, clip=1.0, activations=["ThresholdedRelu"],
+    referee=lambda x, w, r: (np.array([[[[1.0]]], [[[0.0]]]], "float32"), np.zeros((1, 1, 1), "float32")),
+)  # fmt: skip
+
 CASES = {
     "LSTM": [
         *common(4, 2, 3),
@@ -75,5 +82,5 @@ CASES = {
         row(3, b=True, starts=1, linear_before_reset=1),
         row(3, linear_before_reset=1, direction="bidirectional", lens=[5, 1, 3], hidden_size=HIDDEN, referee="ort"),
     ],
-    "RNN": common(1, 1, 1),
+    "RNN": [*common(1, 1, 1), AT_THE_THRESHOLD],
 }

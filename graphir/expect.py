@@ -1,0 +1,42 @@
+"""What callers hand in, held to its kind at the public doors: an error there says more than one deep inside."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+
+def expect(x: Any, kinds: Any, what: str, wanted: str) -> None:
+    """Raises TypeError where x is of none of these kinds, as isinstance takes them. True and False are no numbers."""
+    if not isinstance(x, kinds) or (isinstance(x, bool) and kinds is int):
+        raise TypeError(f"{what} is {brief(x)}; expected {wanted}")
+
+
+def expect_model(x: Any, what: str = "the model") -> None:
+    """Raises TypeError where x is no Model, and says how to come by one."""
+    from .ir import Graph
+    from .model import Model
+
+    if isinstance(x, str | PathLike):
+        expect(x, Model, what, f"a Model; graphir.load({str(x)!r:.80}) reads one")
+    if isinstance(x, Graph):
+        expect(x, Model, what, "a Model; graphir.Model(graph) makes one of a graph")
+    expect(x, Model, what, "a Model")
+
+
+def expect_names(x: Any, what: str) -> Sequence[str] | None:
+    """Names as a sequence; one alone may stand for itself, and None for none given. Raises TypeError for what is no name."""
+    if x is None or isinstance(x, str):
+        return x if x is None else [x]
+    wanted = "a name, or a list of names"
+    if not hasattr(x, "__iter__") or hasattr(x, "uses"):
+        expect(x, str, what, wanted)
+    names = list(x)
+    for name in names:
+        expect(name, str, f"an entry of {what}", "the name of a value, such as value.name")
+    return names
+
+
+def brief(x: Any) -> str:
+    """A thing in few words."""
+    text = repr(x)
+    return text if len(text) <= 60 and "\n" not in text else f"a {type(x).__name__}"
