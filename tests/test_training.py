@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 import graphir
 from data.torch_training import BATCHES, RATES, REFERENCE, STEPS, drawn
 from graphir import GradientError, Graph, Model, TensorType, Value, ops, training
+from graphir.ir import Operator
 from graphir.training.optimizers import OPTIMIZERS, Optimizer
 from graphir.verify import verify
 
@@ -329,6 +330,18 @@ def test_weights_without_a_path_are_refused() -> None:
         training.step(model, output="scores", wrt="w7")
     with pytest.raises(ValueError, match="the model has 2 outputs of floats"):
         training.step(model)
+
+
+def test_what_lies_behind_a_foreign_node_cannot_be_trained() -> None:
+    graph = Graph("odd")
+    x = graph.input("x", TensorType("float32", ("N", 3)))
+    hidden = ops.math.matmul(x, graph.weight("w", np.ones((3, 4), "float32")))
+    y = graph.append(Operator("com.x", "Frobnicate"), (hidden,), {}, [TensorType("float32")], "frob", ["y_"]).outputs[0]
+    assert y is not None
+    y.declared = y.type
+    graph.output(y)
+    with pytest.raises(GradientError, match="Frobnicate of node 'frob' is not declared"):
+        training.step(Model(graph))
 
 
 @pytest.mark.parametrize(("build", "message"), [(lambda: training.sgd(-1), "learning rate is -1"), (lambda: training.adam(beta1=1.0), "beta1 is 1.0")])  # fmt: skip

@@ -12,7 +12,7 @@ from .. import ops
 from ..collector import collector_paused
 from ..dtypes import FLOATS
 from ..expect import expect, expect_model, expect_names
-from ..ir import Graph, Value, Weight
+from ..ir import Graph, UnknownRank, Value, Weight
 from ..model import Model
 from ..ops._gradient import GradientError, gradients
 from ..passes.dedupe import dedupe
@@ -83,7 +83,12 @@ def measured(
         raise ValueError(f"the model has an input or a weight called {target!r}; give the target another name")
     if training:
         train(model)
-    made = build(_output(model, output), target)
+    try:
+        made = build(_output(model, output), target)
+    except UnknownRank:
+        if foreign := next((node for node in graph.nodes if not isinstance(node.op, ops.Op)), None):
+            raise GradientError(f"{foreign.op} of node {foreign.label!r} is not declared to graphir, so nothing behind it can be trained") from None
+        raise
     graph.outputs = ()
     for name, v in made.items():
         graph.output(v, _free(graph, name))
