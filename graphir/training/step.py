@@ -87,7 +87,9 @@ def measured(
         made = build(_output(model, output), target)
     except UnknownRank:
         if foreign := next((node for node in graph.nodes if not isinstance(node.op, ops.Op)), None):
-            raise GradientError(f"{foreign.op} of node {foreign.label!r} is not declared to graphir, so nothing behind it can be trained") from None
+            raise GradientError(
+                f"{foreign.op} of node {foreign.label!r} is not declared to graphir, so nothing behind it can be trained"
+            ) from None
         raise
     graph.outputs = ()
     for name, v in made.items():
