@@ -13,7 +13,7 @@ from graphir.types import TensorType
 from samples import NAN
 
 TYPES = [
-    "float32[N, 64]", "bool[]", "string[...]", "int4[0, -1]", "float64[2*N + 1, \"a b\", max(2, N), (N + 1)//2]", 'int8["?0", "5", "", "a\\"]", ","]',
+    "float32[N, 64]", "bool[]", "string[...]", "int4[0, 1]", "float64[2*N + 1, \"a b\", max(2, N), (N + 1)//2]", 'int8["?0", "5", "", "a\\"]", ","]',
     "sequence(float32[N])", "sequence(?)", "optional(sequence(map(int64, string[])))", "map(string, ?)", "sparse(float32[...])", "sparse(float32[3, N])",
     "opaque(a.b:c)", 'opaque("":"x, (y")', "float32[?0, ?0 + 2*?1]", "sequence(float32[?0])",
 ]  # fmt: skip
@@ -27,7 +27,7 @@ def test_types_as_text(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "float32", "float31[3]", "float32[3", "float32[3]]", "float32[N+1]", "float32[ ?]", "float32[1.5]", "float32[,]", "float32[(a + b)*(c + d)]",
+    ["", "float32", "float31[3]", "float32[3", "float32[3]]", "float32[N+1]", "float32[ ?]", "float32[1.5]", "float32[-1]", "float32[,]", "float32[(a + b)*(c + d)]",
      "sequence()", "sequence(float32[], bool[])", "map(int64)", "map(x, bool[])", "sparse(sequence(?))", "opaque(a)", "opaque(a:b:c)", "list(bool[])",
      "float32[" + "(" * 5000 + "]", "sequence(" * 100 + "?" + ")" * 100, "float32[" + "*".join(["N"] * 5000) + "]", 'int8["N"]'],
 )  # fmt: skip

@@ -61,7 +61,11 @@ class TypeReader:
         if form[2][0] == "[":
             if name not in DTYPES:
                 raise FormatError(f"{name[:80]!r} is no element type; expected one of {', '.join(DTYPES)}")
-            return TensorType(name, None if parts == ["..."] else tuple(self._dim(p) for p in parts))
+            shape = None if parts == ["..."] else tuple([self._dim(p) for p in parts])
+            try:
+                return TensorType(name, shape)
+            except ValueError as e:
+                raise FormatError(f"{text[:80]!r} is no type: {e}") from None
         if name in ("sequence", "optional") and len(parts) == 1:
             return (SequenceType if name == "sequence" else OptionalType)(self._part(parts[0], depth))
         if name == "map" and len(parts) == 2 and parts[0] in DTYPES:
