@@ -64,7 +64,7 @@ class Typed(Operator):
             return self._types(inputs, attributes, outputs)
         key = tuple([0 if v is None else id(v.type) for v in inputs])
         if attributes:
-            key = key, *attributes.items()
+            key = key, tuple(attributes.items())
         found = self._memo.get(key)
         if found is None:
             found = self._remember(key, inputs, attributes)

@@ -17,6 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 ARRAYS = (np.ndarray, np.generic, Tensor)
+NUMBERS = frozenset((int, float, list))  # what mostly is no array
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -99,6 +100,8 @@ class Op(Typed, Generic[P, R]):
         except Exception:
             _forget(inputs, args)
             raise
+        if self._one:
+            return graph.append(self, inputs, attributes, types).outputs[0]  # pyright: ignore[reportReturnType]
         return self._added(graph, inputs, attributes, types)
 
     def _lacks(self, args: Sequence[Any]) -> bool:
@@ -177,7 +180,7 @@ class Op(Typed, Generic[P, R]):
         return tuple(found)
 
     def _constant(self, graph: Graph, place: int, x: Any, args: Sequence[Any]) -> Weight:
-        if x.__class__ is not float and isinstance(x, ARRAYS):
+        if x.__class__ not in NUMBERS and isinstance(x, ARRAYS):
             return graph.root.weight(graph.fresh(self._formal(place).name), x)
         if len(args) <= (count := len(self.inputs)):
             dtype, neighbours = self._numbers[place]
