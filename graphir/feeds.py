@@ -1,7 +1,8 @@
 """What goes into a run, held against what the model says of it. Runtimes share these checks, so that each says the same of the same mistake."""
 
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,56 @@ def no_state(address: str, states: Iterable[str], weights: Mapping[str, Weight])
     weight = weights.get(address)
     hint = f"; it is {weight.kind}: set its `kind` to 'state' before compiling" if weight is not None else ""
     return KeyError(f"no state {address!r}; there is {', '.join(states) or 'none'}{hint}")
+
+
+class States(MutableMapping[str, Any]):
+    """The states of a program by address. Reading copies, writing checks; a runtime says what it holds, and how that is read and set."""
+
+    weights: Mapping[str, Weight]  # those of the model
+
+    @abstractmethod
+    def held(self) -> dict[str, Any]:
+        """The states as the runtime has them."""
+
+    @abstractmethod
+    def read(self, x: Any) -> Any:
+        """What is held, as it is handed out: a copy."""
+
+    @abstractmethod
+    def received(self, x: Any, old: Any, place: str) -> Any:
+        """What is given for `old`, as it is held: a copy. place: what to call it. Raises what `as_array` raises."""
+
+    @abstractmethod
+    def type_of(self, x: Any) -> TensorType:
+        """The type of what is held."""
+
+    def __getitem__(self, address: str) -> Any:
+        return self.read(self._one(address))
+
+    def __setitem__(self, address: str, x: Any) -> None:
+        old = self._one(address)
+        new = self.received(x, old, f"the state {address!r}")
+        if self.type_of(new) != self.type_of(old):
+            raise other_state(address, self.type_of(old), self.type_of(new))
+        self.held()[address] = new
+
+    def _one(self, address: str) -> Any:
+        state = self.held()
+        if address not in state:
+            raise no_state(address, state, self.weights)
+        return state[address]
+
+    def __delitem__(self, address: str) -> None:
+        raise TypeError("state cannot be removed")
+
+    def __contains__(self, address: object) -> bool:
+        return address in self.held()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.held())
+
+    def __len__(self) -> int:
+        return len(self.held())
 
 
 def other_state(address: str, was: TensorType, given: TensorType) -> ValueError:

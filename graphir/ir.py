@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .dtypes import NAMES, holds
-from .nodes import Attribute, Node, Operator, Ref, Scope, UnknownRank, Value, Weight, release, use
+from .nodes import Attribute, Node, Operator, Ref, Scope, UnknownRank, Value, Weight, captures, release, use
 from .tensors import SparseTensor, Tensor
 from .types import Type
 
-__all__ = ["Attribute", "Graph", "Node", "Operator", "Ref", "UnknownRank", "Value", "Weight", "home"]
+__all__ = ["Attribute", "Graph", "Node", "Operator", "Ref", "UnknownRank", "Value", "Weight", "captures", "home"]
 
 
 class Graph(Scope):

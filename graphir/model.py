@@ -151,7 +151,7 @@ def addressed(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Graph]]:
     """A graph and its bodies, each with the prefix of the addresses in it: names of the enclosing nodes, and of the branch where a node has several."""
     yield prefix, graph
     for node in graph.nodes:
-        bodies = node.bodies if node.attributes else {}
+        bodies = node.bodies
         for name, body in bodies.items():
             yield from addressed(body, f"{prefix}{node.label}/" + (f"{name}/" if len(bodies) > 1 else ""))
 
@@ -183,7 +183,7 @@ def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, V
 
 def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value], prefix: str | None = None) -> Node:
     """A copy of `node` at the end of `graph`, its inputs and outputs looked up and entered in `mapping`. With a prefix, names are made fresh."""
-    attributes = {k: _copy_attribute(x, graph, mapping, prefix) for k, x in node.attributes.items()} if node.attributes else {}
+    attributes = {k: _copy_attribute(x, graph, mapping, prefix) for k, x in node.attributes.items()}
     names = ["" if v is None else v.name if prefix is None else graph.fresh(prefix + v.name) for v in node.outputs]
     types = [v.type if v is not None else None for v in node.outputs]
     name = prefix + node.name if prefix and node.name else node.name

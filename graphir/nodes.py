@@ -1,6 +1,6 @@
 """The parts of a graph: operators by name, values, weights, nodes. Graphs themselves are in `ir`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
@@ -205,6 +205,19 @@ class Node:
                 found.update({f"{name}[{i}]": g for i, g in enumerate(x)})
         return found
 
+    def reads(self) -> list[Value]:
+        """The values that it reads, each once: its inputs, then what its bodies capture."""
+        found = dict.fromkeys(v for v in self.inputs if v is not None)
+        if self.attributes:
+            found.update(dict.fromkeys(captures(*self.bodies.values())))
+        return list(found)
+
+    def inner(self) -> Iterator["Node"]:
+        """The nodes of its bodies, to any depth."""
+        for body in self.bodies.values():
+            for graph in body.walk():
+                yield from graph.nodes
+
     @property
     def label(self) -> str:
         """The name, or the first output's where there is none."""
@@ -239,6 +252,17 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.op} {self.label}>"
+
+
+def captures(*bodies: "Graph") -> list[Value]:
+    """The values from outside that bodies read, in order of first use."""
+    found: dict[Value, None] = {}
+    for body in bodies:
+        inside = set(body.walk())
+        for graph in body.walk():
+            read = [*(v for node in graph.nodes for v in node.inputs if v is not None), *graph.outputs]
+            found.update((v, None) for v in read if v.graph not in inside)
+    return list(found)
 
 
 class UnknownRank(TypeError):

@@ -335,7 +335,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException:  # an interrupt too: nothing half written stays
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)

@@ -252,7 +252,10 @@ def test_a_runtime_of_another_package_runs(theirs, tmp_path):
     facts = {f.name: f for f in plugins.runtime_facts()}
     assert facts["abacus"] == ("abacus", "theirs 1.2", "abacus 9.1", True, None)
     np.save(tmp_path / "x.npy", X)
-    run = lambda n, *more: command("run", str(tmp_path / f"{n}.onnx"), "--input", f"x={tmp_path / 'x.npy'}", *more)  # noqa: E731
+
+    def run(n: int, *more: str) -> subprocess.CompletedProcess:
+        return command("run", str(tmp_path / f"{n}.onnx"), "--input", f"x={tmp_path / 'x.npy'}", *more)
+
     for n in (3, 6):
         graphir.save(chain(n), tmp_path / f"{n}.onnx")
     listed = next(line for line in command("runtimes").stdout.splitlines() if line.startswith("abacus"))

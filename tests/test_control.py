@@ -9,8 +9,9 @@ import pytest
 
 import graphir
 from graphir import Graph, Model, TensorType, Value
+from graphir.ir import captures
 from graphir.ops import OPS, RuleError
-from graphir.ops.control import body_in, captures, if_, loop, scan, yields
+from graphir.ops.control import body_in, if_, loop, scan, yields
 from graphir.ops.sequence import optional, sequence_at, sequence_construct, sequence_empty, sequence_insert, sequence_length
 from graphir.passes.infer import infer
 from graphir.types import Type

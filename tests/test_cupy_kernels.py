@@ -10,9 +10,9 @@ import graphir
 import graphir_cupy
 import strict
 from cases import Case
-from graphir import Graph, Model, training
+from graphir import Model, training
 from test_gradients import KINKS, Problem, _differentiable
-from test_ops import BY_NAME, EVERY_ROW, _check_close, _type
+from test_ops import BY_NAME, EVERY_ROW, _check_close, applied
 from test_training import batch, convolutional, small
 
 STAND_IN: Any = graphir_cupy.CupyRuntime(strict.libraries)
@@ -47,14 +47,15 @@ def problems_of(runtime: Any, name: str) -> list[str]:
         for constant in (False, True)[: 1 + operands]:
             try:
                 _compare(runtime, name, row, arrays, constant)
-            except Exception as e:
+            except Exception as e:  # all rows are tried, and what failed is told together
                 found.append(f"{name}-{i}, operands {'known' if constant else 'fed'}: {type(e).__name__}: {e}")
     return found
 
 
 def _compare(runtime: Any, name: str, row: Case, arrays: list[Any], constant: bool) -> None:
     op = BY_NAME[name]
-    model, feeds = _model(op, row, arrays, constant)
+    graph, feeds = applied(op, row, arrays, constant)
+    model = Model(graph)
     expected = graphir.compile(model).run(feeds)
     with strict.counted() as waits:
         made = graphir.compile(model, runtime, outputs="device").run(feeds)
@@ -68,27 +69,6 @@ def _compare(runtime: Any, name: str, row: Case, arrays: list[Any], constant: bo
         else:
             _same_dtype(got, want)
             _check_close(got, want, max(row.tolerance, 1e-6))
-
-
-def _model(op: Any, row: Case, arrays: list[Any], constant: bool) -> tuple[Model, dict[str, Any]]:
-    """A graph that applies the op to the row's inputs, and its feeds."""
-    graph, feeds = Graph("case"), {}
-    inputs: list[Any] = []
-    for i, x in enumerate(arrays):
-        if x is None:
-            inputs.append(None)
-        elif constant and isinstance(x, np.ndarray) and x.dtype.kind in "iub" and x.ndim <= 1:
-            inputs.append(graph.weight(f"x{i}", x))
-        else:
-            inputs.append(graph.input(f"x{i}", _type(x)))
-            feeds[f"x{i}"] = x
-    attributes = {k: (x(graph) if callable(x) else x) for k, x in row.attributes.items()}
-    if row.outputs is not None and op.counts_outputs:
-        attributes["outputs"] = row.outputs
-    taken = inputs if any(i.variadic for i in op.inputs) else inputs[: len(op.inputs)]
-    made = op(*([graph] if op.takes_graph else []), *taken, **attributes)
-    graph.outputs = [v for v in (made if isinstance(made, tuple) else (made,)) if v is not None]
-    return Model(graph), feeds
 
 
 def _on_host(runtime: Any, x: Any) -> Any:
@@ -122,7 +102,8 @@ def test_waits_are_real() -> None:
     for name, (kinds, _) in WAITS.items():
         seen: set[str] = set()
         for row in ROWS[name]:
-            model, feeds = _model(BY_NAME[name], row, row.arrays(), False)
+            graph, feeds = applied(BY_NAME[name], row, row.arrays(), False)
+            model = Model(graph)
             with strict.counted() as waits:
                 graphir.compile(model, STAND_IN, outputs="device").run(feeds)
             seen |= set(waits)

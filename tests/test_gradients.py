@@ -9,10 +9,10 @@ import pytest
 
 from cases import Case
 from graphir import Graph, Model, Tensor, TensorType, Value, Weight, ops
+from graphir.ir import captures
 from graphir.nodes import Scope
 from graphir.ops import OPS, Op
 from graphir.ops._gradient import gradients, none
-from graphir.ops.control import captures
 from graphir.passes.infer import Inference
 from graphir.passes.widen import wide_tensor, wide_type
 from graphir.types import OptionalType, SequenceType

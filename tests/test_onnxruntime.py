@@ -353,7 +353,10 @@ def test_wall_time_is_bounded():
 
 def test_random_numbers_follow_the_seed():
     model = single(ops.create.random_normal_like, F32)
-    draw = lambda seed: graphir.compile(model, "onnxruntime", seed=seed).run({"x0": NUMBERS})["y"]  # noqa: E731
+
+    def draw(seed: int) -> np.ndarray:
+        return graphir.compile(model, "onnxruntime", seed=seed).run({"x0": NUMBERS})["y"]
+
     assert np.array_equal(draw(3), draw(3)) and not np.array_equal(draw(3), draw(4))
     program = graphir.compile(model, "onnxruntime", seed=3)
     assert np.array_equal(program.run({"x0": NUMBERS})["y"], program.clone().run({"x0": NUMBERS})["y"])

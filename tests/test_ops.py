@@ -142,8 +142,8 @@ def test_kernels_keep_their_word_about_memory(name: str, row: Case) -> None:
             np.testing.assert_array_equal(bound.run(*arrays, out=arrays[0]), expected)
 
 
-def _run(op: Op, row: Case, arrays: list[Any], constant: bool) -> tuple[list[Any], Graph]:
-    """The outputs of a graph that applies `op` once; with `constant`, small whole-number inputs are weights, whose contents rules see."""
+def applied(op: Op, row: Case, arrays: list[Any], constant: bool) -> tuple[Graph, dict[str, Any]]:
+    """A graph that applies `op` once to a row's inputs, and its feeds; with `constant`, small whole-number inputs are weights, whose contents rules see."""
     graph = Graph("case")
     inputs, feeds = [], {}
     for i, x in enumerate(arrays):
@@ -159,10 +159,15 @@ def _run(op: Op, row: Case, arrays: list[Any], constant: bool) -> tuple[list[Any
         attributes["outputs"] = row.outputs
     taken = inputs if any(i.variadic for i in op.inputs) else inputs[: len(op.inputs)]  # the rest is for bodies to capture
     made = op(*([graph] if op.takes_graph else []), *taken, **attributes)
-    outputs = [v for v in (made if isinstance(made, tuple) else (made,)) if v is not None]
-    graph.outputs = outputs
+    graph.outputs = [v for v in (made if isinstance(made, tuple) else (made,)) if v is not None]
+    return graph, feeds
+
+
+def _run(op: Op, row: Case, arrays: list[Any], constant: bool) -> tuple[list[Any], Graph]:
+    """The outputs of `applied`, and its graph."""
+    graph, feeds = applied(op, row, arrays, constant)
     results = interpret(Model(graph), feeds, xp)
-    return [results[v.name] for v in outputs], graph
+    return [results[v.name] for v in graph.outputs], graph
 
 
 def _type(x: Any) -> Type:

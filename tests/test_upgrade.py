@@ -9,7 +9,7 @@ from graphir import Graph, Model, Tensor, TensorType
 from graphir.dims import symbol
 from graphir.nodes import Node, Operator
 from graphir.ops import OPS, OPSETS, lookup
-from graphir.passes.lower import LowerError, forms, lower_opset, oldest_form
+from graphir.passes.lower import LowerError, forms, lower_opset
 from graphir.passes.upgrade import UpgradeError, types_of_old_form, upgrade
 from referees import run, run_reference
 
@@ -236,12 +236,11 @@ def test_forms_go_down_as_far_as_the_node_can_be_said() -> None:
         [18, 16, 13, 11, 9],
     ]
     assert [v for v, _ in forms(constant, down_to=12)] == [13, 11]
-    assert oldest_form(constant) == 1 and oldest_form(computed) == 13
     assert [(f.op.name, dict(f.attributes)) for _, f in forms(constant)][-1] == ("ReduceSum", {"axes": (1,)})
     assert [f.op.name for _, f in forms(scatter)][-1] == "Scatter"
     assert constant.attributes == {} and len(constant.inputs) == 2
     foreign = graph.append(Operator("own", "thing"), (x,), {}, [None])
-    assert list(forms(foreign)) == [] and oldest_form(foreign) is None
+    assert list(forms(foreign)) == []
 
 
 @pytest.mark.parametrize(

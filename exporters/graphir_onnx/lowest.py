@@ -226,7 +226,7 @@ def _ir_of_graph(graph: Graph) -> set[int]:
     if any(x.carried and "metadata" in x.carried for x in noted):
         found.add(10)
     for node in graph.nodes:
-        for x in node.attributes.values() if node.attributes else ():
+        for x in node.attributes.values():
             for t in children(x):
                 if not isinstance(t, Graph):
                     found |= {6 if isinstance(t, SparseTensor) else 3, _IR.get(t.dtype, 3)}

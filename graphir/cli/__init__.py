@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader went away: say nothing, also when the interpreter flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as e:
+    except Exception as e:  # the last door: one line for the user, a traceback for who asks
         if "--debug" in arguments:
             click.echo(clean(traceback.format_exc(), keep="\n"), err=True, nl=False)
         return _fail(_message(e), 1)

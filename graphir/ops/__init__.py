@@ -41,7 +41,7 @@ from . import (
     string,
     training,
 )
-from ._op import Op, RuleError, arguments, decompose, normalized, op
+from ._op import Op, RuleError, arguments, decompose, is_random, normalized, op
 
 FAMILIES = (
     elementwise, logic, activation, math, reduce, shape, arrange, index, create, control, sequence, recurrent, nn, normalization, attention,
@@ -77,4 +77,18 @@ def lookup(domain: str, name: str, overload: str = "") -> Operator:
     return found or Operator(domain, name, overload)
 
 
-__all__ = ["FAMILIES", "OPS", "OPSETS", "Op", "RuleError", "arguments", "collect", "decompose", "lookup", "normalized", "op", "others"]
+__all__ = [
+    "FAMILIES",
+    "OPS",
+    "OPSETS",
+    "Op",
+    "RuleError",
+    "arguments",
+    "collect",
+    "decompose",
+    "is_random",
+    "lookup",
+    "normalized",
+    "op",
+    "others",
+]

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import graphir.ops as ops
 
 from ..dims import Dim, nonnegative, unknown
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Node, Value, captures
 from ..types import OptionalType, SequenceType, TensorType, Type
-from ._bodies import Told, body_in, captures, discard, paste, tidy, yield_more, yields
+from ._bodies import Told, body_in, discard, paste, tidy, yield_more, yields
 from ._gradient import GradientError, depending_on, gradients, is_float, leading_to, sum_up, zeros_like
 from ._op import Op
 from ._types import join

@@ -1,12 +1,12 @@
 """Bodies of operators: how they are built, read and copied, and the types of what enters and leaves them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import graphir.ops as ops
 
 from ..dims import Dim, Expr, atoms, unknown
 from ..dtypes import BOOL, INT64
-from ..ir import Graph, Node, Value, home
+from ..ir import Graph, Node, Value, captures, home
 from ..model import copy_node
 from ..types import SequenceType, TensorType, Type, map_dims
 from ._types import axis_of, join
@@ -45,21 +45,6 @@ def yield_more(body: Graph, v: Value) -> None:
     body.output(v)
 
 
-def captures(*bodies: Graph) -> list[Value]:
-    """The values from outside that bodies read, in order of first use."""
-    found: dict[Value, None] = {}
-    for body in bodies:
-        inside = set(body.walk())
-        found.update((v, None) for g in body.walk() for v in _read_in(g) if v.graph not in inside)
-    return list(found)
-
-
-def _read_in(graph: Graph) -> Iterator[Value]:
-    for node in graph.nodes:
-        yield from (v for v in node.inputs if v is not None)
-    yield from graph.outputs
-
-
 # ---- copying ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -94,7 +79,7 @@ def _draws(node: Node) -> bool:
     if node.op is ops.normalization.dropout:
         training = node.inputs[2] if len(node.inputs) > 2 else None
         return training is not None and training.known != (False,)
-    return isinstance(node.op, ops.Op) and node.op.random
+    return ops.is_random(node)
 
 
 def _paste_dropout(node: Node, values: dict[Value, Value], told: Told) -> None:

@@ -139,12 +139,12 @@ def weighed(table: Value, index: Value, weights: Value | None) -> Value:
     if weights is None:
         return ops.shape.transpose(ops.shape.squeeze(found, [2]), perm=(0, 2, 1))
     if found.dtype in FLOATS:
-        weights = weights if weights.dtype == found.dtype else ops.elementwise.cast(weights, to=NAMES[found.dtype])
+        weights = ops.elementwise.cast_to(weights, found.dtype)
     else:
         found = ops.elementwise.cast(found, to=NAMES[weights.dtype])
     made = ops.math.matmul(ops.shape.unsqueeze(weights, [2]), found)
     made = ops.shape.transpose(ops.shape.squeeze(made, [2]), perm=(0, 2, 1))
-    return made if made.dtype == table.dtype else ops.elementwise.cast(made, to=NAMES[table.dtype])
+    return ops.elementwise.cast_to(made, table.dtype)
 
 
 # ---- sizes ------------------------------------------------------------------------------------------------------------------------------

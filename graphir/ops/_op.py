@@ -97,7 +97,7 @@ class Op(Typed, Generic[P, R]):
         inputs: tuple[Value | None, ...] = self._constants(graph, args) if numbers else args  # pyright: ignore[reportAssignmentType]
         try:
             types = self.infer(inputs, attributes)
-        except Exception:
+        except Exception:  # whatever it was: nothing of the call stays
             _forget(inputs, args)
             raise
         if self._one:
@@ -123,7 +123,7 @@ class Op(Typed, Generic[P, R]):
         values = self._constants(graph, inputs)
         try:
             types = self.infer(values, attributes, outputs)
-        except Exception:
+        except Exception:  # as above
             _forget(values, inputs)
             raise
         return self._added(graph, values, attributes, types)
@@ -222,6 +222,11 @@ def normalized(op_: Op[..., Any], name: str, x: Any) -> Attribute:
         return NORMALIZE[kind](x)
     except (TypeError, ValueError, KeyError):
         raise TypeError(f"{op_.name}: attribute {name} is {x!r}; expected {kind}") from None
+
+
+def is_random(node: Node) -> bool:
+    """Whether a node draws numbers; those in its bodies are not asked."""
+    return isinstance(node.op, Op) and node.op.random
 
 
 def arguments(node: Node) -> dict[str, Any]:

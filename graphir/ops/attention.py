@@ -8,10 +8,10 @@ import numpy as np
 import graphir.ops as ops
 
 from ..dims import Dim
-from ..dtypes import BOOL, FLOAT32, FLOAT64, NAMES, as_dtype
-from ..ir import Graph, Value, home
+from ..dtypes import BOOL, FLOAT32, FLOAT64, as_dtype
+from ..ir import Graph, Value, captures, home
 from ..types import TensorType
-from ._bodies import Told, captures, paste
+from ._bodies import Told, paste
 from ._elementwise import same_type
 from ._gradient import GradientError, gradients
 from ._layout import positions, size_of, vector
@@ -96,7 +96,7 @@ def _attention(
         scores = ops.elementwise.mul(ops.activation.tanh(ops.elementwise.div(scores, softcap)), softcap)
     shown.append(scores)
     if attn_mask is not None and attn_mask.dtype != BOOL:
-        scores = ops.elementwise.add(scores, _lengthened(_cast(attn_mask, dtype), scores, -np.inf))
+        scores = ops.elementwise.add(scores, _lengthened(ops.elementwise.cast_to(attn_mask, dtype), scores, -np.inf))
     seen = _seen(q, k, past_key, nonpad_kv_seqlen, is_causal, left_window_size, right_window_size)
     if attn_mask is not None and attn_mask.dtype == BOOL:
         seen.append(_lengthened(attn_mask, scores, False))
@@ -110,15 +110,11 @@ def _attention(
         weights = _softmax(ops.elementwise.where(blind, 0.0, scores), softmax_precision)
         weights = ops.elementwise.where(blind, 0.0, weights)
     shown.append(weights)
-    y = _of_heads(ops.math.matmul(_shared(weights, v), _cast(v, dtype)), q, v)
+    y = _of_heads(ops.math.matmul(_shared(weights, v), ops.elementwise.cast_to(v, dtype)), q, v)
     if flat:
         y = _side_by_side(y)
     present = (None, None) if past_key is None else (k, v)
     return y, *present, shown[qk_matmul_output_mode]
-
-
-def _cast(x: Value, dtype: np.dtype) -> Value:
-    return x if x.dtype == dtype else ops.elementwise.cast(x, to=NAMES[dtype])
 
 
 def _by_heads(x: Value, count: int) -> Value:
@@ -148,7 +144,7 @@ def scaled(q: Value, scale: float | None) -> Value:
     size = q.shape[-1]
     if isinstance(size, int):
         return ops.elementwise.mul(q, max(size, 1) ** -0.5)
-    return ops.elementwise.div(q, ops.elementwise.sqrt(_cast(ops.shape.shape(q, start=-1), q.dtype)))
+    return ops.elementwise.div(q, ops.elementwise.sqrt(ops.elementwise.cast_to(ops.shape.shape(q, start=-1), q.dtype)))
 
 
 def _seen(
@@ -193,7 +189,7 @@ def _lengthened(mask: Value, scores: Value, filling: Any) -> Value:
 
 def _softmax(scores: Value, precision: str | None) -> Value:
     wide = scores.dtype if precision is None else as_dtype(precision)
-    return _cast(ops.activation.softmax(_cast(scores, wide)), scores.dtype)
+    return ops.elementwise.cast_to(ops.activation.softmax(ops.elementwise.cast_to(scores, wide)), scores.dtype)
 
 
 # ---- attention with bodies -------------------------------------------------------------------------------------------------------------
@@ -268,9 +264,9 @@ def _refused(drawn: Value) -> Value:
 def _flex_attention(q, k, v, *, prob_mod, scale, score_mod, softmax_precision, told: Told | None = None):
     wide = precise(softmax_precision, q.dtype)
     scores = _of_heads(ops.math.matmul(_shared(scaled(q, scale), k), ops.shape.transpose(k, perm=(0, 1, 3, 2))), q, k)
-    weights = ops.activation.softmax(_modified(_cast(scores, wide), score_mod, told))
+    weights = ops.activation.softmax(_modified(ops.elementwise.cast_to(scores, wide), score_mod, told))
     weights = _modified(weights, prob_mod, told)
-    return _cast(_of_heads(ops.math.matmul(_shared(weights, v), _cast(v, wide)), q, v), q.dtype)
+    return ops.elementwise.cast_to(_of_heads(ops.math.matmul(_shared(weights, v), ops.elementwise.cast_to(v, wide)), q, v), q.dtype)
 
 
 def _modified(x: Value, body: Graph | None, told: Told | None) -> Value:

@@ -61,7 +61,7 @@ def pow_(x: T, y: T1) -> TensorType:
 
 @pow_.gradient
 def pow_gradient(dy, power, x, y):
-    exponent = y if y.dtype == x.dtype else cast(y, to=NAMES[x.dtype])
+    exponent = cast_to(y, x.dtype)
     if not is_float(y):
         return _pow_gradient_x(dy, x, exponent), None
     at_zero = ops.logic.and_(ops.logic.equal(x, 0.0), ops.logic.greater_or_equal(exponent, 0.0))
@@ -206,11 +206,16 @@ def cast(input: T1, *, to: DType, saturate: int = 1, round_mode: str = "up") -> 
     return _cast(input, DTYPES[to], round_mode)
 
 
+def cast_to(x: Value, dtype: np.dtype) -> Value:
+    """x in a dtype: itself, where that is its own."""
+    return x if x.dtype == dtype else cast(x, to=NAMES[dtype])
+
+
 @cast.gradient
 def cast_gradient(dy, y, input, saturate=1, **attributes):
     if input.dtype in CODES or input.dtype not in FLOATS:
         return dy
-    dx = dy if dy.dtype == input.dtype else cast(dy, to=NAMES[input.dtype])
+    dx = cast_to(dy, input.dtype)
     return where_within(dx, input, y.dtype) if y.dtype in CODES and saturate else dx
 
 

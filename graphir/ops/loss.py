@@ -7,7 +7,7 @@ import numpy as np
 import graphir.ops as ops
 
 from ..dims import product
-from ..dtypes import FLOAT32, INT64, NAMES
+from ..dtypes import FLOAT32, INT64
 from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
@@ -73,7 +73,7 @@ def _shares(
     taken = None if weight is None else ops.index.gather(weight, _classes(target, ignore_index))
     if reduction == "mean":
         wide = _wide(x)  # float16 ends at 65504
-        dy = _cast(ops.elementwise.div(_cast(dy, wide), _total(x, target, taken, counted)), x.dtype)
+        dy = ops.elementwise.cast_to(ops.elementwise.div(ops.elementwise.cast_to(dy, wide), _total(x, target, taken, counted)), x.dtype)
     found = []
     for share in (dy if taken is None else ops.elementwise.mul(taken, dy), dy):
         if counted is not None:
@@ -91,21 +91,17 @@ def _total(x: Value, target: Value, taken: Value | None, counted: Value | None) 
     """What a mean is divided by: the weights that were taken, or how many targets count; if it is a value, of the dtype `_wide(x)`."""
     if taken is not None:
         taken = taken if counted is None else ops.elementwise.where(counted, taken, 0.0)
-        return ops.reduce.reduce_sum(_cast(taken, _wide(x)), keepdims=0)
+        return ops.reduce.reduce_sum(ops.elementwise.cast_to(taken, _wide(x)), keepdims=0)
     if counted is not None:
-        return ops.reduce.reduce_sum(_cast(counted, _wide(x)), keepdims=0)
+        return ops.reduce.reduce_sum(ops.elementwise.cast_to(counted, _wide(x)), keepdims=0)
     counts = product(target.shape), product((x.shape[0], *x.shape[2:]))
     number = next((n for n in counts if isinstance(n, int)), None)
-    return _cast(ops.shape.size(target), _wide(x)) if number is None else number
+    return ops.elementwise.cast_to(ops.shape.size(target), _wide(x)) if number is None else number
 
 
 def _wide(x: Value) -> np.dtype:
     """The dtype in which to count: that of x, at least float32."""
     return max(FLOAT32, x.dtype, key=lambda dtype: dtype.itemsize)
-
-
-def _cast(v: Value, dtype: np.dtype) -> Value:
-    return v if v.dtype == dtype else ops.elementwise.cast(v, to=NAMES[dtype])
 
 
 def _unless_ignored(x: Value, target: Value, ignore_index: int | None) -> Value:
@@ -119,7 +115,7 @@ def _one_hot(target: Value, x: Value, on: float) -> Value:
     """`on` at each target, 0 at the other classes of x, which are axis 1."""
     classes = x.shape[1]
     depth = classes if isinstance(classes, int) else ops.shape.shape(x, start=1, end=2)
-    indices = target if target.dtype == INT64 else ops.elementwise.cast(target, to="int64")
+    indices = ops.elementwise.cast_to(target, INT64)
     return ops.create.one_hot(indices, depth, np.array([0, on], x.dtype), axis=1)
 
 

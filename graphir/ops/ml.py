@@ -77,7 +77,7 @@ def feature_vectorizer(*x: T1, inputdimensions: tuple[int, ...] | None = None) -
 def _feature_vectorizer(*x, inputdimensions):
     made = []
     for i, v in enumerate(x):
-        v = _as(v, FLOAT32)
+        v = ops.elementwise.cast_to(v, FLOAT32)
         v = ops.shape.unsqueeze(v, [0]) if v.rank == 1 else v
         if inputdimensions is not None and v.shape[1] != inputdimensions[i]:
             size = inputdimensions[i]
@@ -125,10 +125,10 @@ def normalizer(x: T, *, norm: str = "MAX") -> TensorType:
 
 @normalizer.decompose
 def _normalizer(x, *, norm):
-    x = x if x.dtype == FLOAT64 else _as(x, FLOAT32)
+    x = x if x.dtype == FLOAT64 else ops.elementwise.cast_to(x, FLOAT32)
     measure = {"MAX": ops.reduce.reduce_max, "L1": ops.reduce.reduce_l1, "L2": ops.reduce.reduce_l2}[norm]
     size = measure(x, [-1], keepdims=1)
-    return _as(ops.elementwise.div(x, ops.elementwise.where(ops.logic.equal(size, 0.0), 1.0, size)), FLOAT32)
+    return ops.elementwise.cast_to(ops.elementwise.div(x, ops.elementwise.where(ops.logic.equal(size, 0.0), 1.0, size)), FLOAT32)
 
 
 @_ml("Scaler", T=NUMBERS)
@@ -142,15 +142,11 @@ def scaler(x: T, *, offset: tuple[float, ...] | None = None, scale: tuple[float,
 
 @scaler.decompose
 def _scaler(x, *, offset, scale):
-    x = x if x.dtype == FLOAT64 else _as(x, FLOAT32)
+    x = x if x.dtype == FLOAT64 else ops.elementwise.cast_to(x, FLOAT32)
     for apply, values in ((ops.elementwise.sub, offset), (ops.elementwise.mul, scale)):
         if values:
             x = apply(x, np.asarray(values if len(values) > 1 else values[0], x.dtype))
-    return _as(x, FLOAT32)
-
-
-def _as(x: Value, dtype: np.dtype) -> Value:
-    return x if x.dtype == dtype else ops.elementwise.cast(x, to=NAMES[dtype])
+    return ops.elementwise.cast_to(x, FLOAT32)
 
 
 # ---- labels -------------------------------------------------------------------------------------------------------------------------------

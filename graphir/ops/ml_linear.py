@@ -85,7 +85,7 @@ def rows_of(x: Value, dtype: np.dtype | None = None) -> Value:
 
 def as_float32(x: Value) -> Value:
     """What all models of ai.onnx.ml give."""
-    return x if x.dtype == FLOAT32 else ops.elementwise.cast(x, to="float32")
+    return ops.elementwise.cast_to(x, FLOAT32)
 
 
 def weighted(x: Value, coefficients: Sequence[float], intercepts: Sequence[float] | None, rows: int) -> Value:

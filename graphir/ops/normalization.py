@@ -9,7 +9,7 @@ import numpy as np
 import graphir.ops as ops
 
 from ..dims import Dim, Shape, product
-from ..dtypes import BOOL, NAMES, as_dtype
+from ..dtypes import BOOL, as_dtype
 from ..ir import Value
 from ..types import TensorType
 from ._elementwise import same_type
@@ -35,10 +35,6 @@ def _channels(x: Any, rank: int = 2) -> Dim:
 
 
 # ---- what the gradients share ------------------------------------------------------------------------------------------------------------
-
-
-def _cast(v: Value, dtype: np.dtype) -> Value:
-    return v if v.dtype == dtype else ops.elementwise.cast(v, to=NAMES[dtype])
 
 
 def _wider(x: Value, stash_type: str = "float32") -> np.dtype:
@@ -72,7 +68,7 @@ def _statistics_gradient(dmean: Value | None, dvar: Value | None, centred: Value
     count: Any = product(centred.shape[i] for i in axes)
     if not isinstance(count, int):
         sizes = ops.index.gather(ops.shape.shape(centred), list(axes))
-        count = _cast(ops.reduce.reduce_prod(sizes, keepdims=0), centred.dtype)
+        count = ops.elementwise.cast_to(ops.reduce.reduce_prod(sizes, keepdims=0), centred.dtype)
     found = [] if dmean is None else [dmean]
     if dvar is not None:
         found.append(ops.elementwise.mul(ops.elementwise.mul(centred, 2.0), dvar))
@@ -86,14 +82,14 @@ def _total(found: Sequence[Value], x: Value) -> Value:
 
 def _to_channels(v: Value, x: Value) -> Value:
     """v (C), in the dtype of x (N, C, ...) and shaped to meet it."""
-    v = _cast(v, x.dtype)
+    v = ops.elementwise.cast_to(v, x.dtype)
     return ops.shape.unsqueeze(v, list(range(1, x.rank - 1))) if x.rank > 2 else v
 
 
 def _channel_sums(dy: Value, v: Value) -> Value:
     """The sums of dy (N, C, ...) for each channel, as the gradient of v (C)."""
     sums = ops.reduce.reduce_sum(dy, _all_but_channels(dy), keepdims=int(dy.rank == 1))
-    return shaped_as(_cast(sums, v.dtype), v)
+    return shaped_as(ops.elementwise.cast_to(sums, v.dtype), v)
 
 
 def _all_but_channels(x: Value) -> list[int]:
@@ -123,28 +119,39 @@ def batch_normalization_gradient(dys, ys, x, scale, b, input_mean, input_var, *,
     dy = dys[0]
     spread = ops.elementwise.add(input_var, epsilon)
     root = ops.elementwise.sqrt(spread)
-    slope = ops.elementwise.div(_cast(scale, root.dtype), root)
+    slope = ops.elementwise.div(ops.elementwise.cast_to(scale, root.dtype), root)
     dx = ops.elementwise.mul(dy, _to_channels(slope, x))
     total = _channel_sums(dy, input_mean)
     moved = ops.elementwise.mul(dy, ops.elementwise.sub(x, _to_channels(input_mean, x)))
     by_root = ops.elementwise.div(_channel_sums(moved, input_mean), root)
-    dvar = ops.elementwise.mul(ops.elementwise.div(ops.elementwise.mul(by_root, _cast(scale, root.dtype)), spread), -0.5)
-    return dx, _cast(by_root, scale.dtype), _cast(total, b.dtype), ops.elementwise.neg(ops.elementwise.mul(total, slope)), dvar
+    dvar = ops.elementwise.mul(ops.elementwise.div(ops.elementwise.mul(by_root, ops.elementwise.cast_to(scale, root.dtype)), spread), -0.5)
+    return (
+        dx,
+        ops.elementwise.cast_to(by_root, scale.dtype),
+        ops.elementwise.cast_to(total, b.dtype),
+        ops.elementwise.neg(ops.elementwise.mul(total, slope)),
+        dvar,
+    )
 
 
 def _trained_gradient(dys, x, scale, b, input_mean, input_var, epsilon, momentum):
     dy, dmean, dvar, *_ = *dys, None, None  # a node may have the first output alone
-    axes, wide_x = _all_but_channels(x), _cast(x, _wider(x))
+    axes, wide_x = _all_but_channels(x), ops.elementwise.cast_to(x, _wider(x))
     centred = _centred(wide_x, axes)
     dscale = db = None
     parts = [d and _to_channels(ops.elementwise.mul(d, 1 - momentum), wide_x) for d in (dmean, dvar)]
     found = _statistics_gradient(parts[0], parts[1], centred, axes)
     if dy is not None:
         inverse = _inverse_root(centred, axes, epsilon)
-        y, dy = ops.elementwise.mul(centred, inverse), _cast(dy, wide_x.dtype)
+        y, dy = ops.elementwise.mul(centred, inverse), ops.elementwise.cast_to(dy, wide_x.dtype)
         found.append(_standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, wide_x)), y, inverse, axes))
         dscale, db = _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
-    return _cast(_total(found, wide_x), x.dtype), dscale, db, *(d and ops.elementwise.mul(d, momentum) for d in (dmean, dvar))
+    return (
+        ops.elementwise.cast_to(_total(found, wide_x), x.dtype),
+        dscale,
+        db,
+        *(d and ops.elementwise.mul(d, momentum) for d in (dmean, dvar)),
+    )
 
 
 @op("LayerNormalization", since=17, T=FLOAT)
@@ -165,21 +172,22 @@ def layer_normalization(
 def layer_normalization_gradient(dys, ys, x, scale, b, *, axis, epsilon, stash_type):
     dy, dmean, dinverse = dys
     wide, axes = _wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
-    wide_x, (mean, inverse) = _cast(x, wide), ys[1:]
+    wide_x, (mean, inverse) = ops.elementwise.cast_to(x, wide), ys[1:]
     if mean.dtype == wide:
         centred = ops.elementwise.sub(wide_x, mean)
     else:  # saved in less precision than x has
         centred = _centred(wide_x, axes)
         inverse = _inverse_root(centred, axes, epsilon)
     dvar = dinverse and ops.elementwise.mul(
-        ops.elementwise.mul(_cast(dinverse, wide), -0.5), ops.elementwise.mul(inverse, ops.elementwise.mul(inverse, inverse))
+        ops.elementwise.mul(ops.elementwise.cast_to(dinverse, wide), -0.5),
+        ops.elementwise.mul(inverse, ops.elementwise.mul(inverse, inverse)),
     )
-    dscale, found = None, _statistics_gradient(dmean and _cast(dmean, wide), dvar, centred, axes)
+    dscale, found = None, _statistics_gradient(dmean and ops.elementwise.cast_to(dmean, wide), dvar, centred, axes)
     if dy is not None:
-        y, wide_dy = ops.elementwise.mul(centred, inverse), _cast(dy, wide)
-        found.append(_standardized_gradient(ops.elementwise.mul(wide_dy, _cast(scale, wide)), y, inverse, axes))
-        dscale = _cast(ops.elementwise.mul(wide_dy, y), scale.dtype)
-    return _cast(_total(found, wide_x), x.dtype), dscale, dy
+        y, wide_dy = ops.elementwise.mul(centred, inverse), ops.elementwise.cast_to(dy, wide)
+        found.append(_standardized_gradient(ops.elementwise.mul(wide_dy, ops.elementwise.cast_to(scale, wide)), y, inverse, axes))
+        dscale = ops.elementwise.cast_to(ops.elementwise.mul(wide_dy, y), scale.dtype)
+    return ops.elementwise.cast_to(_total(found, wide_x), x.dtype), dscale, dy
 
 
 @op("RMSNormalization", since=23, T=FLOAT, V=FLOAT)
@@ -194,11 +202,11 @@ def rms_normalization(x: T, scale: V, *, axis: int = -1, epsilon: float = 1e-5, 
 @rms_normalization.gradient
 def rms_normalization_gradient(dy, y, x, scale, *, axis, epsilon, stash_type):
     wide, axes = _wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
-    x_, dy, scale_ = _cast(x, wide), _cast(dy, wide), _cast(scale, wide)
+    x_, dy, scale_ = ops.elementwise.cast_to(x, wide), ops.elementwise.cast_to(dy, wide), ops.elementwise.cast_to(scale, wide)
     inverse = _inverse_root(x_, axes, epsilon)
     y = ops.elementwise.mul(x_, inverse)
     dx = _standardized_gradient(ops.elementwise.mul(dy, scale_), y, inverse, axes, centred=False)
-    return _cast(dx, x.dtype), _cast(ops.elementwise.mul(dy, y), scale.dtype)
+    return ops.elementwise.cast_to(dx, x.dtype), ops.elementwise.cast_to(ops.elementwise.mul(dy, y), scale.dtype)
 
 
 @op("InstanceNormalization", since=22, T=FLOAT)
@@ -213,12 +221,12 @@ def instance_normalization(input: T, scale: T, b: T, *, epsilon: float = 1e-5) -
 @instance_normalization.gradient
 def instance_normalization_gradient(dy, y, input, scale, b, *, epsilon):
     wide, axes = _wider(input), range(2, input.rank)
-    x, dy = _cast(input, wide), _cast(dy, wide)
+    x, dy = ops.elementwise.cast_to(input, wide), ops.elementwise.cast_to(dy, wide)
     centred = _centred(x, axes)
     inverse = _inverse_root(centred, axes, epsilon)
     y = ops.elementwise.mul(centred, inverse)
     dx = _standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, x)), y, inverse, axes)
-    return _cast(dx, input.dtype), _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
+    return ops.elementwise.cast_to(dx, input.dtype), _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
 
 
 @op("GroupNormalization", since=21, T=FLOAT)
@@ -237,13 +245,13 @@ def group_normalization(x: T, scale: T, bias: T, *, num_groups: int, epsilon: fl
 def group_normalization_gradient(dy, y, x, scale, bias, *, num_groups, epsilon, stash_type):
     wide, size = _wider(x, stash_type), product(x.shape[1:]) // num_groups
     parts = [0, num_groups, size if isinstance(size, int) else -1]
-    wide_x, dy = _cast(x, wide), _cast(dy, wide)
+    wide_x, dy = ops.elementwise.cast_to(x, wide), ops.elementwise.cast_to(dy, wide)
     centred = _centred(ops.shape.reshape(wide_x, parts), [2])
     inverse = _inverse_root(centred, [2], epsilon)
     y = ops.elementwise.mul(centred, inverse)
     dparts = ops.shape.reshape(ops.elementwise.mul(dy, _to_channels(scale, wide_x)), parts)
     dx = reshape_like(_standardized_gradient(dparts, y, inverse, [2]), x)
-    return _cast(dx, x.dtype), _channel_sums(ops.elementwise.mul(dy, reshape_like(y, x)), scale), _channel_sums(dy, bias)
+    return ops.elementwise.cast_to(dx, x.dtype), _channel_sums(ops.elementwise.mul(dy, reshape_like(y, x)), scale), _channel_sums(dy, bias)
 
 
 # ---- by place ----------------------------------------------------------------------------------------------------------------------------
@@ -260,12 +268,12 @@ def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: flo
 
 @lrn.decompose
 def _lrn(x, *, size, alpha, beta, bias):
-    dtype, x = x.dtype, _cast(x, _wider(x))
+    dtype, x = x.dtype, ops.elementwise.cast_to(x, _wider(x))
     flat = ops.shape.unsqueeze(ops.shape.reshape(ops.elementwise.mul(x, x), [0, 0, -1]), [1])  # the channels as a spatial axis
     before = (size - 1) // 2
     means = ops.nn.average_pool(flat, kernel_shape=(size, 1), pads=(before, 0, size - 1 - before, 0), count_include_pad=1)
     spread = ops.elementwise.add(ops.elementwise.mul(reshape_like(means, x), alpha), bias)
-    return _cast(ops.elementwise.div(x, ops.elementwise.pow_(spread, np.array(beta, x.dtype))), dtype)
+    return ops.elementwise.cast_to(ops.elementwise.div(x, ops.elementwise.pow_(spread, np.array(beta, x.dtype))), dtype)
 
 
 @op("LpNormalization", since=22, T=FLOAT)
@@ -296,10 +304,12 @@ def mean_variance_normalization(x: T, *, axes: tuple[int, ...] = (0, 2, 3)) -> T
 @mean_variance_normalization.gradient
 def mean_variance_normalization_gradient(dy, y, x, *, axes):
     wide, axes = _wider(x), [axis_of(a, x.rank) for a in axes]
-    centred = _centred(_cast(x, wide), axes)
+    centred = _centred(ops.elementwise.cast_to(x, wide), axes)
     var = ops.elementwise.max_(_mean(ops.elementwise.mul(centred, centred), axes), 1e-36)  # the root has no slope at 0
     inverse = ops.elementwise.reciprocal(ops.elementwise.add(ops.elementwise.sqrt(var), 1e-9))
-    return _cast(_standardized_gradient(_cast(dy, wide), _cast(y, wide), inverse, axes), x.dtype)
+    return ops.elementwise.cast_to(
+        _standardized_gradient(ops.elementwise.cast_to(dy, wide), ops.elementwise.cast_to(y, wide), inverse, axes), x.dtype
+    )
 
 
 @op("Dropout", since=22, random=True, T=FLOAT | FLOAT8)
@@ -319,7 +329,7 @@ def dropout_gradient(dys, ys, data, ratio, training_mode, **attributes):
         return dy, None, None
     share = (0.5,) if ratio is None else ratio.known
     if share is None:
-        factor: Any = _cast(ops.elementwise.reciprocal(ops.elementwise.sub(1.0, ratio)), data.dtype)
+        factor: Any = ops.elementwise.cast_to(ops.elementwise.reciprocal(ops.elementwise.sub(1.0, ratio)), data.dtype)
     else:
         factor = 1 / (1 - share[0]) if share[0] < 1 else 0.0
     scaled = ops.elementwise.mul(dy, factor)

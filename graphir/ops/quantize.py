@@ -72,15 +72,11 @@ def dequantize_linear(
 @dequantize_linear.decompose
 def _dequantize_linear(x, x_scale, x_zero_point=None, *, axis, block_size, output_dtype):
     wide = FLOAT64 if x_scale.dtype == FLOAT64 else FLOAT32
-    y = _cast(x, wide)
+    y = ops.elementwise.cast_to(x, wide)
     if x_zero_point is not None:
-        y = ops.elementwise.sub(y, _spread(_cast(x_zero_point, wide), x, axis, block_size))
-    y = ops.elementwise.mul(y, _spread(_cast(x_scale, wide), x, axis, block_size))
-    return _cast(y, as_dtype(output_dtype) if output_dtype else x_scale.dtype)
-
-
-def _cast(x: Value, dtype: np.dtype) -> Value:
-    return x if x.dtype == dtype else ops.elementwise.cast(x, to=NAMES[dtype])
+        y = ops.elementwise.sub(y, _spread(ops.elementwise.cast_to(x_zero_point, wide), x, axis, block_size))
+    y = ops.elementwise.mul(y, _spread(ops.elementwise.cast_to(x_scale, wide), x, axis, block_size))
+    return ops.elementwise.cast_to(y, as_dtype(output_dtype) if output_dtype else x_scale.dtype)
 
 
 def _spread(scale: Value, x: Value, axis: int, block_size: int) -> Value:
@@ -143,13 +139,13 @@ def quantize_linear_gradient(dy, y, x, y_scale, y_zero_point, *, axis, block_siz
     # DequantizeLinear the scale has the gradient of Esser et al., "Learned step size quantization", 2020.
     before = len(dy.graph.nodes)
     wide = FLOAT64 if FLOAT64 in (x.dtype, y_scale.dtype) else FLOAT32
-    exact = ops.elementwise.div(_cast(x, wide), _spread(_cast(y_scale, wide), x, axis, block_size))
+    exact = ops.elementwise.div(ops.elementwise.cast_to(x, wide), _spread(ops.elementwise.cast_to(y_scale, wide), x, axis, block_size))
     passed = dy.graph.nodes[before:]
-    dy = _cast(dy, wide)
+    dy = ops.elementwise.cast_to(dy, wide)
     if y.dtype not in FLOATS:
         placed = ops.elementwise.round_(exact)
         if y_zero_point is not None:
-            placed = ops.elementwise.add(placed, _spread(_cast(y_zero_point, wide), x, axis, block_size))
+            placed = ops.elementwise.add(placed, _spread(ops.elementwise.cast_to(y_zero_point, wide), x, axis, block_size))
         dy = where_within(dy, placed, y.dtype)
     elif saturate:
         dy = where_within(dy, exact, y.dtype)

@@ -6,7 +6,6 @@ import numpy as np
 
 import graphir.ops as ops
 
-from ..dtypes import NAMES
 from ..ir import Value
 from ..types import TensorType
 from ._corners import count, images, in_batch, inside, last_of, reshaped, rows, times, widened
@@ -76,7 +75,7 @@ def roi_align_gradient(
         found.append(_corners(x, i + 2, *_places(first, size, out, sampling_ratio, mode == "avg")))
     index = in_batch(_meshed(ops.elementwise.mul(found[0][0], size_of(x, 3)), found[1][0], ops.elementwise.add), x, batch_indices)
     weights = _meshed(found[0][1], found[1][1], ops.elementwise.mul)
-    weights = weights if weights.dtype == dy.dtype else ops.elementwise.cast(weights, to=NAMES[dy.dtype])
+    weights = ops.elementwise.cast_to(weights, dy.dtype)
     dy = _by_bin(dy)
     if mode == "avg":
         return _add_to(x, ops.elementwise.mul(ops.shape.unsqueeze(weights, [3]), ops.shape.unsqueeze(dy, [2])), index), None, None

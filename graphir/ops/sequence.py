@@ -6,10 +6,10 @@ import graphir.ops as ops
 
 from ..dims import Dim, relabel, unknown
 from ..dtypes import BOOL, FLOAT32, INT64
-from ..ir import Graph, Node, Value, home
+from ..ir import Graph, Node, Value, captures, home
 from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
 from ._backward import Backward, typed_as, types_of
-from ._bodies import body_in, captures, paste, yield_more, yields
+from ._bodies import body_in, paste, yield_more, yields
 from ._gradient import GradientError, declare_none, zeros_like
 from ._op import DType, Index, RuleError, T, op
 from ._types import CLASSIC, INDEX, axis_of, dtypes, join, known_ints

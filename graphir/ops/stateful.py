@@ -1,10 +1,8 @@
 """Operators that read a text bit by bit: what they return beside their result they take again with the next bit."""
 
-import numpy as np
-
 import graphir.ops as ops
 
-from ..dtypes import FLOAT32, NAMES
+from ..dtypes import FLOAT32
 from ..ir import Value
 from ..types import TensorType
 from ._bodies import body_in, yields
@@ -13,7 +11,7 @@ from ._layout import positions, size_of, vector
 from ._op import T1, RuleError, T, op
 from ._types import differ, dtypes, expect_shape
 from .attention import scaled
-from .elementwise import add, cast, div, exp, mul, sub
+from .elementwise import add, cast_to, div, exp, mul, sub
 
 SMALL_FLOAT = dtypes("float16 bfloat16 float32")
 RULES = {"linear": (False, False), "gated": (True, False), "delta": (False, True), "gated_delta": (True, True)}  # takes decay, takes beta
@@ -66,7 +64,7 @@ def _linear_attention(
 
     def split(x: Value, *sizes: int | Value) -> Value:
         """x (N, length, numbers) with its last axis in several of these sizes."""
-        return _as(ops.shape.reshape(x, vector([0, 0, *sizes])), dtype)
+        return cast_to(ops.shape.reshape(x, vector([0, 0, *sizes])), dtype)
 
     q = scaled(split(query, heads, q_num_heads // heads, d_k), scale or None)
     scanned = {"q": q, "k": split(key, heads, 1, d_k), "v": split(value, heads, 1, d_v)}
@@ -74,7 +72,7 @@ def _linear_attention(
         scanned["kept"] = exp(split(decay, heads, _part(decay, heads), 1))
     if beta is not None:
         scanned["rate"] = split(beta, size_of(beta, 2), 1, 1)
-    state = zeros_like(q, vector([size_of(query, 0), heads, d_k, d_v])) if past_state is None else _as(past_state, dtype)
+    state = zeros_like(q, vector([size_of(query, 0), heads, d_k, d_v])) if past_state is None else cast_to(past_state, dtype)
     body = body_in(q)
     memory = body.input(body.fresh("memory"), TensorType(q.dtype, (q.shape[0], heads, q.shape[4], scanned["v"].shape[4])))
     now = {name: body.input(body.fresh(name), TensorType(x.dtype, (x.shape[0], *x.shape[2:]))) for name, x in scanned.items()}
@@ -84,7 +82,7 @@ def _linear_attention(
         state, *scanned.values(), body=body, num_scan_inputs=len(scanned), scan_input_axes=(1,) * len(scanned), scan_output_axes=(1,)
     )
     y = ops.shape.reshape(read, vector([0, 0, q_num_heads * d_v if isinstance(d_v, int) else mul(d_v, q_num_heads)]))
-    return _as(y, query.dtype), _as(last, (query if past_state is None else past_state).dtype)
+    return cast_to(y, query.dtype), cast_to(last, (query if past_state is None else past_state).dtype)
 
 
 def _remembered(memory: Value, q: Value, k: Value, v: Value, kept: Value | None = None, rate: Value | None = None) -> tuple[Value, Value]:
@@ -100,10 +98,6 @@ def _part(x: Value, count: int) -> int | Value:
     """How many numbers of the last axis of x each of `count` parts has: a number, or an int64 vector of one."""
     size = size_of(x, 2)
     return size // count if isinstance(size, int) else div(size, count)
-
-
-def _as(x: Value, dtype: np.dtype) -> Value:
-    return x if x.dtype == dtype else cast(x, to=NAMES[dtype])
 
 
 @op("CausalConvWithState", since=27, T=SMALL_FLOAT)

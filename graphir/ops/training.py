@@ -6,13 +6,13 @@ What an optimizer moves comes as lists one behind the other: all tensors, all th
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from ..dtypes import FLOAT64, NAMES
+from ..dtypes import FLOAT64
 from ..ir import Node, Value
 from ..types import TensorType, Type
 from ._gradient import GradientError, is_float
 from ._op import T1, T2, RuleError, op
 from ._types import dtypes
-from .elementwise import add, cast, div, max_, mul, pow_, sqrt, sub, where
+from .elementwise import add, cast_to, div, max_, mul, pow_, sqrt, sub, where
 from .logic import greater
 from .shape import reshape
 
@@ -31,12 +31,12 @@ def adagrad(
     """
     rate = _scalar(r)
     if decay_factor:
-        rate = div(rate, add(mul(cast(_scalar(t), to=NAMES[r.dtype]), decay_factor), 1.0))
+        rate = div(rate, add(mul(cast_to(_scalar(t), r.dtype), decay_factor), 1.0))
     moved, sums = [], []
     for x, g, h in _by_tensor(inputs, "its gradient and its sum of squares", 3):
         d = _regularized(x, g, norm_coefficient)
         sums.append(add(h, mul(d, d)))
-        moved.append(sub(x, div(mul(_like(rate, x), d), add(sqrt(sums[-1]), epsilon))))
+        moved.append(sub(x, div(mul(cast_to(rate, x.dtype), d), add(sqrt(sums[-1]), epsilon))))
     return *moved, *sums
 
 
@@ -56,14 +56,14 @@ def adam(
         d = _regularized(x, g, norm_coefficient)
         means.append(add(mul(v, alpha), mul(d, 1 - alpha)))
         squares.append(add(mul(h, beta), mul(mul(d, d), 1 - beta)))
-        new = sub(x, div(mul(_like(rate, x), means[-1]), add(sqrt(squares[-1]), epsilon)))
+        new = sub(x, div(mul(cast_to(rate, x.dtype), means[-1]), add(sqrt(squares[-1]), epsilon)))
         moved.append(mul(new, 1 - norm_coefficient_post) if norm_coefficient_post else new)
     return *moved, *means, *squares
 
 
 def _corrected(rate: Value, t: Value, alpha: float, beta: float) -> Value:
     """The rate of Adam, in double precision: powers of what is near 1 need it."""
-    rate = _like(rate, FLOAT64)
+    rate = cast_to(rate, FLOAT64)
     after = max_(t, 1)  # where it is 0 the correction is not read, but must be a number all the same
     alpha_t, beta_t = (pow_(t.graph.number(x, FLOAT64), after) for x in (alpha, beta))
     return where(greater(t, 0), mul(rate, div(sqrt(sub(1.0, beta_t)), sub(1.0, alpha_t))), rate)
@@ -82,9 +82,9 @@ def momentum(r: T1, t: T2, *inputs: Value, alpha: float, beta: float, mode: str,
     moved, momenta = [], []
     for x, g, v in _by_tensor(inputs, "its gradient and its momentum", 3):
         d = _regularized(x, g, norm_coefficient)
-        momenta.append(add(mul(v, alpha), mul(_like(scale, x), d)))
+        momenta.append(add(mul(v, alpha), mul(cast_to(scale, x.dtype), d)))
         way = add(d, mul(momenta[-1], alpha)) if mode == "nesterov" else momenta[-1]
-        moved.append(sub(x, mul(_like(_scalar(r), x), way)))
+        moved.append(sub(x, mul(cast_to(_scalar(r), x.dtype), way)))
     return *moved, *momenta
 
 
@@ -103,12 +103,6 @@ def _regularized(x: Value, g: Value, norm_coefficient: float) -> Value:
 def _scalar(x: Value) -> Value:
     """A single number, without the axes of length 1 that some give it."""
     return x if x.type.shape == () else reshape(x, [])
-
-
-def _like(x: Value, like: Value | object) -> Value:
-    """A number in a dtype, or in that of a value."""
-    dtype = like.dtype if isinstance(like, Value) else like
-    return x if x.dtype == dtype else cast(x, to=NAMES[dtype])  # pyright: ignore[reportArgumentType]
 
 
 @_training("Gradient")
@@ -140,6 +134,6 @@ def follow_names(node: Node, names: Mapping[str, str]) -> None:
         for which in ("xs", "zs"):
             if which in node.attributes:
                 node.attributes[which] = tuple(names.get(name, name) for name in node.attributes[which])  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
-    for body in node.bodies.values() if node.attributes else ():
+    for body in node.bodies.values():
         for inner in body.nodes:
             follow_names(inner, names)

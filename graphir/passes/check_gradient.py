@@ -11,7 +11,7 @@ from ..expect import expect_model
 from ..feeds import sizes_of
 from ..ir import Value, Weight
 from ..model import Model
-from ..ops import Op
+from ..ops import is_random
 from ..plugins import Limits, Program, Runtime, compile, expect_limits
 from ..tensors import Tensor
 from ..types import TensorType, bind
@@ -148,7 +148,7 @@ class _Trial:
         self.feeds = feeds
         self._program = program
         nodes = (node for graph in found.model.graphs() for node in graph.nodes)
-        self._is_random = any(isinstance(node.op, Op) and node.op.random for node in nodes)
+        self._is_random = any(map(is_random, nodes))
         outputs = self._run({}, [*found.gradients.values(), *found.seeds])
         self.terms = sum(np.size(outputs[name]) for name in found.seeds)
         self.scale = float(np.sqrt(sum(np.square(term).sum() for term in self._terms(outputs))))

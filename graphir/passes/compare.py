@@ -7,7 +7,7 @@ from ..dims import substitute
 from ..feeds import sizes_of
 from ..ir import Graph, Node, Value
 from ..model import Model
-from ..ops import Op
+from ..ops import is_random
 from ..plugins import Program
 from ..results import TOLERANCES, difference, summary, tolerance, worst
 from ..types import TensorType
@@ -176,29 +176,20 @@ def _behind(graph: Graph, values: Sequence[Value]) -> list[Value]:
     found = set(values)
     for node in reversed(graph.nodes):
         if any(v in found for v in node.outputs if v is not None):
-            found.update(_read(node))
+            found.update(node.reads())
     return [v for node in graph.nodes for v in node.outputs if v in found and v is not None]
-
-
-def _read(node: Node) -> Iterator[Value]:
-    """What a node reads, what its bodies capture included."""
-    yield from (v for v in node.inputs if v is not None)
-    for body in (g for b in node.bodies.values() for g in b.walk()) if node.attributes else ():
-        yield from (v for inner in body.nodes for v in inner.inputs if v is not None)
-        yield from body.outputs
 
 
 def _draws(node: Node) -> bool:
     """Whether a node draws random numbers, or one in its bodies."""
-    inner = (n for b in node.bodies.values() for g in b.walk() for n in g.nodes) if node.attributes else ()
-    return any(isinstance(n.op, Op) and n.op.random for n in (node, *inner))
+    return any(map(is_random, (node, *node.inner())))
 
 
 def _drawn(graph: Graph) -> set[Value]:
     """The values that hang on random numbers."""
     found: set[Value] = set()
     for node in graph.nodes:
-        if _draws(node) or any(v in found for v in _read(node)):
+        if _draws(node) or any(v in found for v in node.reads()):
             found.update(v for v in node.outputs if v is not None)
     return found
 
@@ -207,9 +198,8 @@ def _coarsest(graph: Graph) -> dict[Value, float]:
     """For each value what the narrowest float on the way to it allows: a float32 that was computed as float16 has the digits of float16."""
     found: dict[Value, float] = {}
     for node in graph.nodes:
-        before = max((found.get(v, 0.0) for v in _read(node)), default=0.0)
-        inner = [v for b in node.bodies.values() for g in b.walk() for n in g.nodes for v in n.outputs] if node.attributes else []
-        before = max([before, *(_own(v) for v in inner if v is not None)])
+        before = max((found.get(v, 0.0) for v in node.reads()), default=0.0)
+        before = max([before, *(_own(v) for n in node.inner() for v in n.outputs if v is not None)])
         found.update((v, max(before, _own(v))) for v in node.outputs if v is not None)
     return found
 

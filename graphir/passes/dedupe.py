@@ -5,7 +5,7 @@ from typing import Any
 
 from ..ir import Graph, Node, Value
 from ..model import Model
-from ..ops import Op
+from ..ops import Op, is_random
 
 RECOMPUTED = "graphir.recomputed"  # the entry in the metadata of a node that `rematerialize` has added
 
@@ -21,7 +21,7 @@ def dedupe(model: Model, keep: Set[Value] = frozenset()) -> None:
 def _dedupe(graph: Graph, outer: dict[tuple, Node], keep: Set[Value]) -> None:
     seen = dict(outer)
     for node in graph.edit():
-        for body in node.bodies.values() if node.attributes else ():
+        for body in node.bodies.values():
             _dedupe(body, seen, keep)
         if not is_pure(node):
             continue
@@ -50,7 +50,7 @@ def _runs_again(node: Node) -> bool:
 
 def is_pure(node: Node) -> bool:
     """Whether a node of a declared op gives the same results each time: not random, and without bodies."""
-    return isinstance(node.op, Op) and not node.op.random and not (node.attributes and node.bodies)
+    return isinstance(node.op, Op) and not is_random(node) and not node.bodies
 
 
 def _attributes(node: Node) -> tuple[tuple[str, type, Any], ...]:

@@ -50,7 +50,7 @@ def _ask_rule(node: Node) -> None:
         node.op.infer(node.inputs, node.attributes, len(node.outputs))
     except RuleError as e:
         raise TypeError(f"node {node.label!r}: {e}") from None
-    except Exception:
+    except Exception:  # of a file's nodes a rule may raise anything
         return  # the rule stumbles over what the decomposition stumbled over
 
 
@@ -71,7 +71,7 @@ def replace_nodes(graph: Graph, replace: Callable[[Node], tuple[Value | None, ..
         for node in graph.edit():
             outputs = replace(node)
             if outputs is None:
-                for body in node.bodies.values() if node.attributes else ():
+                for body in node.bodies.values():
                     replace_nodes(body, replace)
                 continue
             if len(graph.nodes) > LIMIT:

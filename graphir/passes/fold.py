@@ -37,7 +37,7 @@ def _fold(graph: Graph, evaluate: Evaluate, left: int) -> int:
         arrays = [None if v is None else v.tensor.array for v in node.inputs]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
         try:
             results = evaluate(node, arrays)
-        except Exception:
+        except Exception:  # a node that cannot be computed now may never be reached in a run, and says why there
             continue
         left -= added
         for v, x in zip(node.outputs, results):

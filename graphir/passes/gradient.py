@@ -185,7 +185,7 @@ def _behind(graph: Graph, values: Iterable[Value]) -> set[Value]:
     for node in reversed(graph.nodes):
         if any(v in found for v in node.outputs if v is not None):
             found.update(v for v in node.inputs if v is not None)
-            for g in (g for body in node.bodies.values() for g in body.walk()) if node.attributes else ():
+            for g in (g for body in node.bodies.values() for g in body.walk()):
                 found.update(g.values())
                 found.update(v for n in g.nodes for v in n.inputs if v is not None)
                 found.update(g.outputs)

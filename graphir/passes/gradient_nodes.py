@@ -7,7 +7,6 @@ from ..ir import Graph, Node, Value
 from ..model import Model, copy_node
 from ..ops import training
 from ..ops._gradient import GradientError, gradients, is_float, zeros_like
-from ..ops.control import captures
 from ..ops.elementwise import identity
 from ..types import TensorType
 from .expand import inline_calls, replace_nodes
@@ -79,7 +78,7 @@ def _path(node: Node, y: Value, ends: Sequence[Value]) -> list[Node]:
         v = waiting.pop()
         if v not in ends and v.node is not None and v.node not in behind:
             behind.add(v.node)
-            waiting += _reads(v.node)
+            waiting += v.node.reads()
     graphs: list[Graph] = []
     scope = node.graph
     while scope is not None:
@@ -87,14 +86,10 @@ def _path(node: Node, y: Value, ends: Sequence[Value]) -> list[Node]:
         scope = scope.parent
     path, moved = [], set(ends)
     for n in (n for graph in graphs for n in graph.nodes if n in behind):
-        if any(v in moved for v in _reads(n)):
+        if any(v in moved for v in n.reads()):
             path.append(n)
             moved.update(v for v in n.outputs if v is not None)
     return path
-
-
-def _reads(node: Node) -> list[Value]:
-    return [*(v for v in node.inputs if v is not None), *(captures(*node.bodies.values()) if node.attributes and node.bodies else ())]
 
 
 def _copied(path: Sequence[Node], graph: Graph, stands_for: dict[Value, Value]) -> list[Node]:

@@ -66,11 +66,6 @@ def forms(node: Node, down_to: int = 1) -> Iterator[tuple[int, Node]]:
         at = step.version - 1
 
 
-def oldest_form(node: Node) -> int | None:
-    """The oldest version that says a node as one node, its element types aside; None where its operator has no steps."""
-    return min((version for version, _ in forms(node)), default=None)
-
-
 def _lower_graph(graph: Graph, opsets: Mapping[str, int]) -> None:
     done: set[Node] = set()
     again = True
@@ -81,7 +76,7 @@ def _lower_graph(graph: Graph, opsets: Mapping[str, int]) -> None:
                 if node in done:
                     continue
                 again = True
-                for body in node.bodies.values() if node.attributes else ():
+                for body in node.bodies.values():
                     _lower_graph(body, opsets)
                 made = _lower(node, opsets[node.op.domain]) if node.op.domain in opsets else None
                 if made is None:

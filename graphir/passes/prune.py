@@ -21,7 +21,7 @@ def _prune(graph: Graph, keep: Set[Value]) -> None:
             node.discard()
             continue
         _leave_out(node, keep)
-        for body in node.bodies.values() if node.attributes else ():
+        for body in node.bodies.values():
             _prune(body, keep)
     graph.sweep()
     for weight in [w for w in graph.weights.values() if not w.uses and w.kind != "default" and w not in keep]:

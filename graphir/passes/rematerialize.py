@@ -5,7 +5,7 @@ to compute for its bytes is kept as far as the budget goes, as in P. Jain et al.
 """
 
 from collections.abc import Iterable, Mapping, Set
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ..dims import product, symbols
@@ -13,8 +13,7 @@ from ..dtypes import BITS
 from ..expect import expect, expect_model
 from ..ir import Graph, Node, Value
 from ..model import Model, copy_node
-from ..ops import Op
-from ..ops._bodies import captures
+from ..ops import Op, is_random
 from ..types import TensorType, bind
 from .dedupe import RECOMPUTED
 from .infer import infer, type_inputs
@@ -120,7 +119,7 @@ class Schedule:
 
     def __init__(self, model: Model, sizes: Mapping[Value, int]):
         self.nodes = model.graph.nodes
-        self.reads = [_read(node) for node in self.nodes]
+        self.reads = [node.reads() for node in self.nodes]
         self.made = [[v for v in node.outputs if v is not None] for node in self.nodes]
         self.maker = {v: i for i, made in enumerate(self.made) for v in made}
         self.root: dict[Value, Value] = {}
@@ -190,16 +189,9 @@ class Schedule:
         return Measured(peak, where, sum(self.work[i] for i, is_again in order if is_again))
 
 
-def _read(node: Node) -> list[Value]:
-    """What a node reads, its bodies included."""
-    inner = captures(*node.bodies.values()) if node.attributes and node.bodies else ()
-    return list(dict.fromkeys(v for v in (*node.inputs, *inner) if v is not None))
-
-
 def _is_repeatable(node: Node) -> bool:
     """Whether a node makes the same numbers when it runs again."""
-    inner = chain.from_iterable(g.nodes for body in node.bodies.values() for g in body.walk()) if node.attributes else ()
-    return all(isinstance(n.op, Op) and not n.op.random for n in (node, *inner))
+    return all(isinstance(n.op, Op) and not is_random(n) for n in (node, *node.inner()))
 
 
 def _work(node: Node, sizes: Mapping[Value, int]) -> float:
@@ -301,7 +293,7 @@ def _compute_again(graph: Graph, schedule: Schedule, kept: Set[Value]) -> None:
             notes = (new.carried or {}).get("metadata", {}) if isinstance(new.carried, dict) else {}
             new.carried = {"metadata": {**notes, RECOMPUTED: "yes"}}
             again.update((v, values[v]) for v in schedule.made[i] if schedule.is_dropped(v, kept))
-        for user in (node, *(n for body in node.bodies.values() for g in body.walk() for n in g.nodes)) if again else ():
+        for user in (node, *node.inner()) if again else ():
             if any(v in again for v in user.inputs if v is not None):
                 user.set_inputs([v and again.get(v, v) for v in user.inputs])
         for body in node.bodies.values() if again else ():

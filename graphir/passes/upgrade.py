@@ -48,7 +48,7 @@ def _raise_graph(graph: Graph, opsets: Mapping[str, int]) -> bool:
     replaced = False
     with graph:
         for node in graph.edit():
-            bodies = node.bodies.values() if node.attributes else ()
+            bodies = node.bodies.values()
             for body in bodies:
                 replaced |= _raise_graph(body, opsets)
             opset = opsets.get(node.op.domain)

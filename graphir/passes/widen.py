@@ -88,7 +88,7 @@ def wide_tensor(x: Tensor | SparseTensor) -> Tensor | SparseTensor:
 def _widen_nodes(graph: Graph) -> None:
     with graph:
         for node in graph.edit():
-            for body in node.bodies.values() if node.attributes else ():
+            for body in node.bodies.values():
                 _widen_nodes(body)
             if isinstance(node.op, Op):
                 node.attributes = _wide_attributes(node, node.op)

@@ -1,6 +1,7 @@
 """Optimizers: functions that build, for each weight and its gradient, what the weight becomes. What they remember is state of the model."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -100,6 +101,12 @@ def _state(model: Model, name: str, data: np.ndarray) -> Weight:
 def _memory(model: Model, name: str, w: Weight) -> Weight:
     """State of the shape of a weight, zeros to begin with."""
     return _state(model, f"{name}_{w.name}", np.zeros(w.tensor.shape, w.dtype))
+
+
+def is_memory(address: str, weights: Collection[str]) -> bool:
+    """Whether a state is an optimizer's, by its name: the learning rate, a count of steps, or what is remembered of one of these weights."""
+    name = re.sub(r"_\d+$", "", address)  # which `fresh` adds
+    return name == "learning_rate" or name.endswith("_step") or any(x.endswith(f"_{w}") for w in weights for x in (address, name))
 
 
 def _double(model: Model, name: str, x: float) -> Value:

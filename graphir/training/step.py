@@ -1,6 +1,5 @@
 """A training step as a model: forward, loss, backward, and what the weights become."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain, count
@@ -24,7 +23,7 @@ from ..passes.simplify import simplify
 from ..tensors import Tensor
 from ..types import TensorType
 from .losses import LOSSES, Loss
-from .optimizers import Optimizer, adam
+from .optimizers import Optimizer, adam, is_memory
 
 
 def step(
@@ -148,10 +147,7 @@ def _check_state(state: Mapping[str, Any], table: Mapping[str, Value]) -> None:
     """Raises ValueError for an address that is neither the model's nor of the memory of an optimizer."""
     weights = [v.name for v in table.values() if isinstance(v, Weight)]
     for address in state:
-        memory = re.sub(r"_\d+$", "", str(address))
-        if address in table or memory == "learning_rate" or memory.endswith("_step"):
-            continue
-        if not any(name.endswith(f"_{w}") for w in weights for name in (str(address), memory)):
+        if address not in table and not is_memory(str(address), weights):
             raise ValueError(
                 f"the state has {address!r}, and the model no weight of that address; its weights are {', '.join(weights[:8]) or 'none'}"
             )
@@ -226,8 +222,7 @@ def _trained(model: Model, wrt: str | Sequence[str] | None) -> dict[str, Weight]
 
 def _check_paths(loss: str, wrt: str | Sequence[str] | None, reached: Mapping[str, bool]) -> None:
     """Raises GradientError for a pattern of which no weight is reached, or where none is at all."""
-    same: Callable[[str, str], bool] = lambda address, pattern: address == pattern or fnmatchcase(address, pattern)  # noqa: E731
     for pattern in ["*"] if wrt is None else [wrt] if isinstance(wrt, str) else wrt:
-        if not any(ok for address, ok in reached.items() if same(address, pattern)):
+        if not any(ok for address, ok in reached.items() if address == pattern or fnmatchcase(address, pattern)):
             what = "any weight" if wrt is None else pattern
             raise GradientError(f"no path leads from {loss} back to {what}, so there is nothing to train")

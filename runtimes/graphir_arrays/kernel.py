@@ -11,6 +11,14 @@ from graphir.ops import Op
 from graphir.types import Type
 
 
+def extra(module: str, operator: str, package: str, name: str) -> Any:
+    """A module that an operator needs and graphir installs only if asked. Raises ModuleNotFoundError that says how: package, and the name of the extra."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"{operator} needs the package {package}; pip install 'graphir[{name}]'") from None
+
+
 class Bound(NamedTuple):
     """What runs each time. out: takes `out=`; view: the result may share memory with an input; inplace: `out` may be an input of its type."""
 

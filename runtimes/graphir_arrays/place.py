@@ -174,7 +174,7 @@ class _Placing:
         """Place the nodes of a graph. on_host: all of them on the host."""
         for node in graph.edit():
             host = on_host or self._is_for_host(node)
-            for name, body in node.bodies.items() if node.attributes else ():
+            for name, body in node.bodies.items():
                 self._body(body, node, name, host)
             node.set_inputs([None if v is None else self._wanted(node, i, v, host) for i, v in enumerate(node.inputs)])
             if host:

@@ -9,7 +9,7 @@ import numpy as np
 from graphir.dims import Expr
 from graphir.ir import Graph, Node, Value
 from graphir.model import Model
-from graphir.ops import Op, arguments
+from graphir.ops import Op, arguments, is_random
 from graphir.passes.infer import Inference
 from graphir.types import TensorType, Type
 
@@ -105,14 +105,14 @@ class Plan:
         attributes = {k: x for k, x in arguments(node).items() if k not in node.bodies}
         constants = [None if v is None else self.constants.get(v) for v in node.inputs]
         xp = self.home(node in self.places.nodes)
-        draw = self.draws.at(_address(node), xp) if isinstance(node.op, Op) and node.op.random else None
+        draw = self.draws.at(_address(node), xp) if is_random(node) else None
         site = Site(xp, attributes, types, outputs, constants, draw, partial(self.check_bytes, node))
         kernel = self.kernel(node)
         try:
             return bind(kernel, site)
         except LimitError:
             raise
-        except Exception as e:
+        except Exception as e:  # of whatever kind a kernel raises: the error names the node
             raise NodeError(node, e) from e
 
     def kernel(self, node: Node) -> Any:
@@ -139,12 +139,12 @@ class _Storage:
         order = [n for n in graph.nodes if not all(v is None or plan.is_known(v) for v in n.outputs)]
         last = self._last_reads(order)
         for i, node in enumerate(order):
-            for body in node.bodies.values() if node.attributes else ():
+            for body in node.bodies.values():
                 _Storage(plan).graph(body, top=False)
             step = self._step(node, top, last, i)
             plan.steps[node] = step
             plan.dies[node] = [
-                v for v in self._read_in(node) if last.get(v) == i and v.graph is graph and v.node is not None and v not in plan.pinned
+                v for v in node.reads() if last.get(v) == i and v.graph is graph and v.node is not None and v not in plan.pinned
             ]
             plan.dies[node] += [
                 v for v in node.outputs if v is not None and v not in last and v not in plan.pinned and v not in graph.outputs
@@ -156,19 +156,11 @@ class _Storage:
         """For each value, the place of its last reader, nodes in bodies counted as the node that holds them."""
         last: dict[Value, int] = {}
         for i, node in enumerate(order):
-            for v in self._read_in(node):
+            for v in node.reads():
                 last[v] = i
         for v in [*self.plan.pinned, *(order[0].graph.outputs if order and order[0].graph else ())]:
             last[v] = len(order)
         return last
-
-    def _read_in(self, node: Node) -> list[Value]:
-        values = dict.fromkeys(v for v in node.inputs if v is not None)
-        for body in node.bodies.values() if node.attributes else ():
-            for g in body.walk():
-                values.update(dict.fromkeys(v for n in g.nodes for v in n.inputs if v is not None))
-                values.update(dict.fromkeys(g.outputs))
-        return list(values)
 
     def _step(self, node: Node, top: bool, last: dict[Value, int], i: int) -> Step:
         plan = self.plan
@@ -197,7 +189,7 @@ class _Storage:
 
     def _alias(self, node: Node, bound: Bound) -> None:
         """Note whose memory the outputs may share: views look into inputs; so may what bodies and sequences hand on."""
-        read = self._read_in(node)
+        read = node.reads()
         shares = bound.view or node.bodies or any(v is not None and not isinstance(v.type, TensorType) for v in [*read, *node.outputs])
         roots = frozenset(r for v in read for r in self.roots.get(v, frozenset((v,)))) if shares else frozenset()
         for v in node.outputs:

@@ -1,14 +1,14 @@
 """A compiled model: takes feeds, returns fetches, holds the weights."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphir.collector import collector_paused
 from graphir.dtypes import STRING, as_dtype
-from graphir.feeds import as_array, check_names, checked, checked_parts, missing, no_state, other_state
+from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing
 from graphir.ir import Value, Weight
 from graphir.model import Model
 from graphir.tensors import Tensor
@@ -129,7 +129,7 @@ class Program:
                 return ready.function(*arguments)
         except (LimitError, NodeError):
             raise
-        except Exception as e:
+        except Exception as e:  # of whatever kind a kernel raises: the error names the node
             named = ready.source.blame(e)
             if named is None:
                 raise
@@ -222,9 +222,12 @@ class Program:
         """The model after each stage of compiling, for the model's outputs."""
         found: list[Stage] = []
         model = self._given.copy()
-        prepare(model, self._overrides, lambda name, m: found.append(Stage(name, str(m))))
+
+        def watch(name: str, model: Model) -> None:
+            found.append(Stage(name, str(model)))
+
+        prepare(model, self._overrides, watch)
         addresses = [v.name for v in model.outputs]
-        watch = lambda name, m: found.append(Stage(name, str(m)))  # noqa: E731
         optimize(model, addresses, self._xp.host, self._on_host, memory_limit=self._memory, watch=watch)
         if self._xp.host is not self._xp:
             place(model, self._xp)
@@ -253,37 +256,21 @@ class Program:
         return "/".join(reversed(parts))
 
 
-class _State(MutableMapping[str, Any]):
-    """The state of a program: reading copies, writing checks."""
-
+class _State(States):
     def __init__(self, program: Program):
         self._program = program
+        self._xp = program._xp
+        self.weights = program._model.weights
 
-    def __getitem__(self, address: str) -> Any:
-        state = self._program._state
-        if address not in state:
-            raise no_state(address, state, self._program._model.weights)
-        return self._program._delivered(self._program._xp.fresh(state[address]))
+    def held(self) -> dict[str, Any]:
+        return self._program._state
 
-    def __setitem__(self, address: str, x: Any) -> None:
-        state = self._program._state
-        if address not in state:
-            raise no_state(address, state, self._program._model.weights)
-        old = state[address]
-        x = self._program._xp.received(x)
-        x = self._program._xp.asarray(x if hasattr(x, "dtype") else as_array(x, old.dtype, f"the state {address!r}"))
-        if x.dtype != old.dtype or x.shape != old.shape:
-            raise other_state(address, TensorType(as_dtype(old.dtype), old.shape), TensorType(as_dtype(x.dtype), x.shape))
-        state[address] = self._program._xp.fresh(x)
+    def read(self, x: Any) -> Any:
+        return self._program._delivered(self._xp.fresh(x))
 
-    def __delitem__(self, address: str) -> None:
-        raise TypeError("state cannot be removed")
+    def received(self, x: Any, old: Any, place: str) -> Any:
+        x = self._xp.received(x)
+        return self._xp.fresh(self._xp.asarray(x if hasattr(x, "dtype") else as_array(x, old.dtype, place)))
 
-    def __contains__(self, address: object) -> bool:
-        return address in self._program._state
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._program._state)
-
-    def __len__(self) -> int:
-        return len(self._program._state)
+    def type_of(self, x: Any) -> TensorType:
+        return TensorType(as_dtype(x.dtype), x.shape)

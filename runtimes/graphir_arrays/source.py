@@ -65,7 +65,7 @@ class Source:
             _measure(self.plan, node, [None if v is None else seen.get(self._variables.get(v, "")) for v in node.inputs])
         except RuleError as e:
             why = e
-        except Exception:
+        except Exception:  # arrays that no kernel took may be anything to a rule, too
             pass  # the rule stumbles over what the kernel stumbled over
         named = NodeError(node, why)
         named.__cause__ = why
@@ -87,7 +87,7 @@ class Source:
 
     def _node(self, node: Node, step: Step, indent: str) -> None:
         stack = self._stack(node, indent)
-        bodies = {name: self._body(body, indent, stack) for name, body in node.bodies.items()} if node.attributes else {}
+        bodies = {name: self._body(body, indent, stack) for name, body in node.bodies.items()}
         arguments = ["None" if v is None else self._variable(v) for v in node.inputs]
         if self._meter is not None and step.measured and self.plan.memory_limit is not None and not bodies:
             self._line(node, indent, f"{self._new('guard', _guard(self.plan, node))}({', '.join(arguments)})")

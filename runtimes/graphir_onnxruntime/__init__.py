@@ -13,7 +13,7 @@ class OnnxRuntime:
     def unavailable(self) -> str | None:
         """Why it cannot run here; None where it can."""
         try:
-            import onnxruntime  # noqa: F401
+            import onnxruntime  # noqa: F401  # whether it can be
         except ModuleNotFoundError as e:
             missing = "onnxruntime" if e.name == "onnxruntime" else f"{e.name}, which onnxruntime needs,"
             return f'{missing} is not installed; pip install "graphir[onnxruntime]"'

@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,10 @@ import onnxruntime
 import graphir
 from graphir.collector import collector_paused
 from graphir.dtypes import as_dtype
-from graphir.feeds import as_array, check_names, checked, checked_parts, missing, no_state, other_state
+from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing, other_state
 from graphir.ir import Weight
 from graphir.model import Model
-from graphir.ops import Op
+from graphir.ops import is_random
 from graphir.plugins import LimitError, Limits
 from graphir.types import OptionalType, TensorType
 
@@ -49,7 +49,7 @@ class OrtProgram:
         self._limits = limits
         self._seed = seed
         self._threads = threads
-        self._is_random = any(isinstance(n.op, Op) and n.op.random for g in model.graphs() for n in g.nodes)
+        self._is_random = any(is_random(n) for g in model.graphs() for n in g.nodes)
         self._held: dict[str, onnxruntime.OrtValue] = {}
         self._sessions: dict[tuple[str, ...], _Ready] = {}
         self._last: _Ready | None = None
@@ -128,7 +128,7 @@ class OrtProgram:
         try:
             run = ready.session.run_with_ort_values if ready.plain else ready.session.run
             return dict(zip(ready.outputs, run(ready.outputs, inputs, run_options), strict=True))  # pyright: ignore[reportArgumentType]
-        except Exception as e:
+        except Exception as e:  # ONNX Runtime raises kinds of its own, which have no common base
             if run_options.terminate:
                 raise LimitError(f"the run took more than {self._limits.seconds} s; raise the limit on seconds if that is meant") from None
             raise ValueError(explained(ready.model, e)) from e
@@ -219,39 +219,22 @@ class OrtProgram:
         return other
 
 
-class _State(MutableMapping[str, Any]):
-    """The state of a program: reading copies, writing checks and copies."""
-
+class _State(States):
     def __init__(self, program: OrtProgram):
         self._program = program
+        self.weights = program._given.weights
 
-    def __getitem__(self, address: str) -> Any:
-        state = self._program._state
-        if address not in state:
-            raise no_state(address, state, self._program._given.weights)
-        return np.array(from_ort(state[address]))
+    def held(self) -> dict[str, Any]:
+        return self._program._state
 
-    def __setitem__(self, address: str, x: Any) -> None:
-        state = self._program._state
-        if address not in state:
-            raise no_state(address, state, self._program._given.weights)
-        old = _type_of(from_ort(state[address]))
-        x = np.array(x if hasattr(x, "dtype") else as_array(x, old.dtype, f"the state {address!r}"))
-        if _type_of(x) != old:
-            raise other_state(address, old, _type_of(x))
-        state[address] = to_ort(x)
+    def read(self, x: Any) -> Any:
+        return np.array(from_ort(x))
 
-    def __delitem__(self, address: str) -> None:
-        raise TypeError("state cannot be removed")
+    def received(self, x: Any, old: Any, place: str) -> Any:
+        return to_ort(np.array(x if hasattr(x, "dtype") else as_array(x, self.type_of(old).dtype, place)))
 
-    def __contains__(self, address: object) -> bool:
-        return address in self._program._state
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._program._state)
-
-    def __len__(self) -> int:
-        return len(self._program._state)
+    def type_of(self, x: Any) -> TensorType:
+        return _type_of(from_ort(x))
 
 
 def _type_of(array: np.ndarray) -> TensorType:

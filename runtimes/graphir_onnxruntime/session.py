@@ -116,7 +116,7 @@ def open_session(
     data = graphir.dumps(model, format="onnx", without=list(big))
     try:
         return onnxruntime.InferenceSession(data, given, providers=["CPUExecutionProvider"])
-    except Exception as e:
+    except Exception as e:  # ONNX Runtime raises kinds of its own, which have no common base
         lacks = re.search(r"Could not find an implementation for (\w+)\(", str(e))
         text = f"ONNX Runtime {onnxruntime.__version__} refuses the model: {explained(model, e)}"
         raise Refusal(text, lacks[1] if lacks else None) from e

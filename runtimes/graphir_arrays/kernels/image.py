@@ -1,6 +1,5 @@
 """Kernels of graphir.ops.image, by Pillow."""
 
-import importlib
 import io
 import warnings
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from graphir.ops.image import CHANNELS
 
-from ..kernel import Site, prepared
+from ..kernel import Site, extra, prepared
 from ..limits import LimitError
 
 FORMATS = ("BMP", "JPEG", "JPEG2000", "TIFF", "PNG", "WEBP", "PPM")  # those that the standard names: each reader less is a door less
@@ -18,10 +17,7 @@ SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # how Pillow names gray
 
 @prepared
 def image_decoder(site: Site):
-    try:
-        library = importlib.import_module("PIL.Image")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("ImageDecoder needs the package Pillow; pip install 'graphir[images]'") from None
+    library = extra("PIL.Image", "ImageDecoder", "Pillow", "images")
     xp, pixel_format = site.xp, site.attributes["pixel_format"]
     channels = CHANNELS[pixel_format]
 

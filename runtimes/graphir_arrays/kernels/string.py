@@ -1,11 +1,10 @@
 """Kernels of graphir.ops.string. Strings are `str` in object arrays; bytes that are no UTF-8 stand in them as lone surrogates."""
 
-import importlib
 from typing import Any
 
 from graphir.dtypes import STRING
 
-from ..kernel import Site, prepared
+from ..kernel import Site, extra, prepared
 
 
 def texts(x: Any) -> list[str]:
@@ -72,10 +71,7 @@ def string_normalizer(xp, x, *, case_change_action, is_case_sensitive, locale, s
 @prepared
 def regex_full_match(site: Site):
     """By RE2, whose time is linear in the text whatever the pattern, and whose memory is bounded: files are not to be trusted, and `re` is neither."""
-    try:
-        re2 = importlib.import_module("re2")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("RegexFullMatch needs the package google-re2; pip install 'graphir[strings]'") from None
+    re2 = extra("re2", "RegexFullMatch", "google-re2", "strings")
     options = re2.Options()
     options.log_errors, options.never_capture = False, True
     pattern = text(site.attributes["pattern"])
