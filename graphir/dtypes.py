@@ -29,6 +29,9 @@ UNSIGNED = frozenset(DTYPES[n] for n in ("uint2", "uint4", "uint8", "uint16", "u
 INTEGERS = SIGNED | UNSIGNED
 COMPLEX = frozenset(DTYPES[n] for n in ("complex64", "complex128"))
 FLOATS = frozenset(d for n, d in DTYPES.items() if n.startswith(("float", "bfloat")))
+SMALL_FLOATS = frozenset(
+    d for d in FLOATS if BITS[d] <= 8
+)  # gradients would not fit into them: theirs stay in the dtype that was computed with
 
 
 def as_dtype(x: "np.dtype | str | type") -> np.dtype:

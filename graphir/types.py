@@ -68,12 +68,16 @@ class SparseTensorType(Type):
 
 
 class SequenceType(Type):
-    """A sequence of values of one type; `element` is None where the file does not say which."""
+    """A sequence of values of one type; `element` is None where the file does not say which.
 
-    __slots__ = ("element",)
+    empty: whether it surely has no elements, so that `element` tells a dtype alone, and elements of any shape may follow.
+    """
 
-    def __init__(self, element: Type | None):
+    __slots__ = ("element", "empty")
+
+    def __init__(self, element: Type | None, empty: bool = False):
         self.element = element
+        self.empty = empty
 
     def __str__(self) -> str:
         return f"sequence({self.element or '?'})"
@@ -144,8 +148,10 @@ def map_dims(type_: Type | None, change) -> Type | None:
         shape = type_.shape and tuple(change(d) for d in type_.shape)
         known = type_.known and tuple(k if isinstance(k, int | float) else change(k) for k in type_.known)
         return type_ if shape == type_.shape and known == type_.known else TensorType(type_.dtype, shape, known)
-    if isinstance(type_, SequenceType | OptionalType):
-        return type(type_)(map_dims(type_.element, change))
+    if isinstance(type_, SequenceType):
+        return SequenceType(map_dims(type_.element, change), type_.empty)
+    if isinstance(type_, OptionalType):
+        return OptionalType(map_dims(type_.element, change))
     if isinstance(type_, MapType):
         return MapType(type_.key, map_dims(type_.value, change))
     if isinstance(type_, SparseTensorType):

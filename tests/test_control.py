@@ -247,7 +247,7 @@ def test_a_loop_that_grows_a_sequence() -> None:
     made = body(x, [COUNT, FLAG, empty.type], lambda i, go, s: (go, sequence_insert(s, ADD(x, 1.0))))
     (grown,) = loop(4, None, empty, body=made)
     last, length = sequence_at(grown, -1), sequence_length(grown)
-    assert inferred(graph, grown, last, length) == ["sequence(float32[...])", "float32[...]", "int64[]"]
+    assert inferred(graph, grown, last, length) == ["sequence(float32[N])", "float32[N]", "int64[]"]
     feed = np.arange(3, dtype="float32")
     y, n = run(graph, last, length, x=feed)
     assert n == 4

@@ -21,7 +21,9 @@ from graphir import Model
 from graphir.ops._gradient import GradientError
 from graphir_onnx import from_proto
 
-FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+FLOATS = frozenset((onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16))
+SMALL_FLOATS = frozenset(onnx.TensorProto.DataType.Value(name) for name in (
+    "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT4E2M1"))  # fmt: skip
 
 # Operators whose result does not change when the input changes a little: the gradient is 0 or does not exist, and asking for it is an error.
 NO_GRADIENT = {
@@ -72,8 +74,8 @@ REFUSALS = (
 TOLERANCE = {"float16": 2e-2}  # of ONNX Runtime's gradients, where not 1e-4
 
 
-def _is_float(x: onnx.ValueInfoProto) -> bool:
-    return x.type.HasField("tensor_type") and x.type.tensor_type.elem_type in FLOATS
+def _is_float(x: onnx.ValueInfoProto, floats: frozenset[int] = FLOATS) -> bool:
+    return x.type.HasField("tensor_type") and x.type.tensor_type.elem_type in floats
 
 
 @cache
@@ -98,7 +100,8 @@ class Problem:
         outputs = graphir.compile(self.model).run(self.feeds)
         results = [o.name for o in proto.graph.output if _is_float(o)]
         self.of = [name for name in results if np.isfinite(outputs[name].astype(np.float64)).all()] or results
-        self.floats = [i.name for i in proto.graph.input if _is_float(i) and i.name in self.feeds]
+        self.floats = [i.name for i in proto.graph.input if _is_float(i, FLOATS | SMALL_FLOATS) and i.name in self.feeds]
+        self.small = [i.name for i in proto.graph.input if i.name in self.floats and not _is_float(i)]
         self.shapes = {name: np.shape(x) for name, x in outputs.items()}
 
     def wrt(self) -> list[str]:
@@ -140,6 +143,24 @@ def test_against_differences(name: str) -> None:
         return
     report = graphir.check_gradient(problem.model, of=problem.of, wrt=with_gradient, feeds=problem.feeds, tolerance=1e-5)
     assert all(row.ok or not row.checked for row in report.rows), f"\n{report}"  # of what is empty there is nothing to check
+    for x in problem.small:
+        _against_a_long_step(problem, x)
+
+
+def _against_a_long_step(problem: Problem, x: str) -> None:
+    """Numbers of 8 bits or fewer take no small steps. What reads them here is linear in them, so that a long one tells as much."""
+    assert problem.node.op_type in {"CastLike", "DequantizeLinear"}
+    (of,) = problem.of
+    gradient = graphir.gradient(problem.model, of=of, wrt=x)
+    seed = np.random.default_rng(0).uniform(0.5, 1.5, problem.shapes[of])
+    feeds = problem.feeds | {v.name: seed.astype(v.dtype) for v in gradient.inputs if v.name not in problem.feeds}
+    moved = feeds | {x: np.full(feeds[x].shape, 0.5, feeds[x].dtype)}
+    here, there = (graphir.compile(gradient).run(some) for some in (feeds, moved))
+    step, change = (
+        b.astype(np.float64) - a for a, b in ((feeds[x].astype(np.float64), moved[x]), (here[of].astype(np.float64), there[of]))
+    )
+    wanted, got = (seed * change).sum(), (here[f"d_{x}"].astype(np.float64) * step).sum()
+    assert abs(wanted) > 0.1 and abs(got - wanted) <= (1e-3 if here[of].dtype == np.float16 else 1e-5) * abs(wanted)
 
 
 @pytest.mark.parametrize("name", cases())

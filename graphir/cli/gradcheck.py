@@ -60,12 +60,6 @@ def gradcheck(
     else:
         say_columns(report.table())
         count, wrong = sum(row.checked for row in report.rows), sum(not row.ok for row in report.rows)
-        found = (
-            f"{wrong} of {count} gradients differ"
-            if wrong
-            else f"{count} gradients agree"
-            if count
-            else "nothing was checked: all is empty"
-        )
+        found = f"{wrong} of {count} gradients differ" if wrong else f"{count} gradients agree" if count else "nothing could be checked"
         say(f"{', '.join(report.of)}: {found}")
     return 0 if report.ok else 1

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import graphir.ops as ops
 
-from ..dims import Dim, nonnegative, unknown
+from ..dims import atoms, unknown
+from ..dtypes import NAMES
 from ..ir import Graph, Node, Value, captures
 from ..types import OptionalType, SequenceType, TensorType, Type
-from ._bodies import Told, body_in, discard, paste, tidy, yield_more, yields
+from ._bodies import Told, body_in, discard, known_outside, paste, tidy, yield_more, yields
 from ._gradient import GradientError, depending_on, gradients, is_float, leading_to, sum_up, zeros_like
 from ._op import Op
 from ._types import join
@@ -101,15 +102,17 @@ class Scanned(NamedTuple):
 class Trips:
     """A Loop or a Scan, and the way back: a Scan over what the forward body took on each trip, from the last trip to the first.
 
-    Its state are the gradients of the state, and the sums of those of the captured values. What the body took the forward node tells as more scan outputs.
-    elements: what a Scan takes apart. stacked: axis and direction of each scan output.
+    Its state are the gradients of the state, and the sums of those of the captured values. What the body took the forward node tells: as more
+    scan outputs, or, where these would differ in shape, in a sequence that it carries. elements: what a Scan takes apart. count: how many states
+    the node has by now. stacked: axis and direction of each scan output.
     """
 
     def __init__(self, node: Node, initial: Sequence[Value], elements: Sequence[Scanned], stacked: Sequence[tuple[int, int]]):
         self.node = node
         self.body = node.bodies["body"]
         self.initial, self.stacked = initial, list(stacked)
-        count, inputs, outputs = len(initial), self.body.inputs, self.body.outputs
+        self.count = count = len(initial)
+        inputs, outputs = self.body.inputs, self.body.outputs
         first = len(inputs) - count - len(elements)  # a Loop's body takes the trip's number and the condition, and makes the next condition
         self.first_output = 1 if first else 0
         self.taken = inputs[first : first + count]
@@ -210,13 +213,16 @@ class Trips:
     # ---- tapes ----------------------------------------------------------------------------------------------------------------------
 
     def _told(self, v: Value) -> Value:
-        """An input that stands for a value that the forward body draws."""
+        """An input of the new body that stands for a value of the forward one, as it was on that trip."""
         self.inputs.append((self.way.input(v), v))
         return self.inputs[-1][0]
 
     def _scanned(self) -> list[Scanned]:
         """What the new body is to be given of each trip; an input that it does not read is dropped."""
         self._tell_dims()
+        for v, source in list(self.inputs):
+            if isinstance(source, Value) and v.uses and self._varies(source):
+                self._keep(v, source)
         found: list[Scanned] = []
         for v, source in self.inputs:
             if not v.uses:
@@ -257,11 +263,15 @@ class Trips:
 
     def _tape(self, v: Value) -> Scanned:
         """What a value of the forward body was on each trip: a scan output that the node has, or is given now."""
-        before = self.first_output + len(self.initial)
-        for i, (y, where) in enumerate(zip(self.body.outputs[before:], self.stacked), len(self.initial)):
+        before = self.first_output + self.count
+        for i, (y, where) in enumerate(zip(self.body.outputs[before:], self.stacked), self.count):
             if where == (0, 0) and (y is v or (y.node is not None and y.node.op is ops.elementwise.identity and y.node.inputs[0] is v)):
                 return Scanned(self._output(i)).reversed()
-        self._check(v)
+        if not isinstance(v.type, TensorType):
+            raise GradientError(
+                f"the gradient of {self.node.op} {self.node.label!r} needs {v.name} as it was on each trip, but it is {v.type}, and only tensors "
+                "and sequences can be kept; carry one of these in its place"
+            )
         yield_more(self.body, v)
         self.stacked.append((0, 0))
         for name in ("scan_output_axes", "scan_output_directions"):
@@ -275,19 +285,43 @@ class Trips:
         found = node.outputs[i] if i < len(node.outputs) else None
         return found or node.add_output(i, types_of(node)[i])
 
-    def _check(self, v: Value) -> None:
-        """Raise GradientError for what surely cannot be stacked."""
-        where = f"the gradient of {self.node.op} {self.node.label!r} needs {v.name} as it was on each trip"
-        if not isinstance(v.type, TensorType):
-            raise GradientError(f"{where}, but it is {v.type}, and only tensors can be stacked; carry tensors in its place")
-        if v in self.taken:
-            taken, made = v.type.shape, self.made[self.taken.index(v)].type.shape
-            if taken is not None and made is not None and (len(taken) != len(made) or any(map(_grows, taken, made))):
-                raise GradientError(
-                    f"{where}, but its shape changes from {list(taken)} to {list(made)}, so that it cannot be stacked; give it a shape that stays"
-                )
+    def _varies(self, v: Value) -> bool:
+        """Whether a value of a Loop's body may have another shape on each trip, or is a sequence. What a Scan carries stays as it is."""
+        if not self.first_output or not isinstance(v.type, TensorType):
+            return isinstance(v.type, SequenceType)
+        steady = known_outside(self.node.inputs, self.body)
+        for taken, made in zip(self.taken, self.made):
+            if isinstance(taken.type, TensorType) and taken.type == made.type:
+                steady.update(a.key for d in taken.type.shape or () for a in atoms(d))
+        return v.type.shape is None or any(a.key not in steady for d in v.type.shape for a in atoms(d))
 
+    def _keep(self, v: Value, source: Value) -> None:
+        """Let the forward node carry a sequence of what a value was, and the new body take it from there in place of its input v."""
+        sequence, way = ops.sequence, self.way
+        if isinstance(source.type, SequenceType):
+            taken, kept = self._carry(source.type.element, lambda tape: sequence.appended(tape, source))
+            with self.body:
+                place = [self._told(x) for x in (sequence.sequence_length(taken), sequence.sequence_length(source))]
+        else:
+            _, kept = self._carry(source.type, lambda tape: sequence.sequence_insert(tape, source))
+            place = [way.values[self.body.inputs[0]]]
+        with way.body, way.body.after(None):
+            made = sequence.part(kept, *place) if isinstance(source.type, SequenceType) else sequence.sequence_at(kept, *place)
+        made.type = v.type
+        way.body.replace_uses(v, made)
 
-def _grows(a: Dim, b: Dim) -> bool:
-    """Whether a dim surely does not stay the same, unless it is 0."""
-    return a != b and (nonnegative(a - b) or nonnegative(b - a))
+    def _carry(self, element: Type | None, grown: Callable[[Value], Value]) -> tuple[Value, Value]:
+        """Give a Loop one state more: a sequence, empty at first. Returns it as the body takes it, and as the node gives it in the end."""
+        node, body = self.node, self.body
+        assert node.graph is not None and isinstance(element, TensorType)
+        with node.graph.before(node):
+            start = ops.sequence.sequence_empty(node.graph, dtype=NAMES[element.dtype])
+        taken = body.input(body.fresh("tape"), SequenceType(element))
+        place = self.first_output + self.count
+        with body:
+            body.outputs = (*body.outputs[:place], grown(taken), *body.outputs[place:])
+        node.set_inputs((*node.inputs, *[None] * (2 + self.count - len(node.inputs)), start))
+        kept = node.insert_output(self.count, None)
+        kept.type = types_of(node)[self.count]  # pyright: ignore[reportAttributeAccessIssue]
+        self.count += 1
+        return taken, kept

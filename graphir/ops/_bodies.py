@@ -115,7 +115,7 @@ def discard(body: Graph) -> None:
 
 def at_exit(inputs: Iterable[Value | None], *bodies: Graph) -> Join:
     """Joins types that leave bodies. A dim leaves as it is where both have it and it is known outside, else as an unknown: one for each pair of dims."""
-    outer = _outer(inputs, *bodies)
+    outer = known_outside(inputs, *bodies)
     fresh: dict[tuple[Dim, Dim], Dim] = {}
 
     def dim(a: Dim, b: Dim) -> Dim:
@@ -126,7 +126,7 @@ def at_exit(inputs: Iterable[Value | None], *bodies: Graph) -> Join:
     return lambda a, b: join(a, b, dim)  # pyright: ignore[reportReturnType]  # None only for what an untyped body makes
 
 
-def _outer(inputs: Iterable[Value | None], *bodies: Graph) -> set[tuple]:
+def known_outside(inputs: Iterable[Value | None], *bodies: Graph) -> set[tuple]:
     """The symbols and unknowns that stand outside: those in the types of the inputs and of what the bodies capture, by key."""
     found: set[tuple] = set()
 
@@ -199,22 +199,25 @@ def _type(v: Value | None) -> Type | None:
 def widened(node: Node) -> dict[str, list[Type | None]]:
     """Where what a typed body makes of its state does not fit the types with which it took it: wider types to type the body with again.
 
-    Empty when all fits. Each round makes a dim, a rank or contents unknown, so the rounds come to an end.
+    Empty when all fits. Each round makes a dim, a rank or contents unknown, or tells the elements of what began empty, so the rounds come to an end.
     """
     if node.op.domain or node.op.name not in ("Loop", "Scan"):
         return {}
     body = node.bodies["body"]
     first, count = (1, len(node.inputs) - 1) if node.op.name == "Loop" else (0, _scan_states(node))
-    outer = _outer(node.inputs, body)
+    outer = known_outside(node.inputs, body)
 
     def dim(a: Dim, b: Dim) -> Dim:
         loose = is_unknown(a) and not any(x.key in outer for x in atoms(a))
         return a if a == b or loose else unknown()
 
     types: list[Type | None] = [v.type for v in body.inputs]
-    for i, out in enumerate(body.outputs[:count], first):
-        types[i] = _wider(types[i], out.type, dim)
-    return {} if all(_same(t, v.type) for t, v in zip(types, body.inputs)) else {"body": types}
+    found = {i: _wider(types[i], out.type, dim) for i, out in enumerate(body.outputs[:count], first)}
+    found = {i: t for i, t in found.items() if not _same(t, types[i])}
+    told = {i: t for i, t in found.items() if not _is_vague(t)}
+    for i, t in (told or found).items():  # what is vague may be so only as long as it hangs on what began empty
+        types[i] = t
+    return {"body": types} if found else {}
 
 
 def is_unknown(d: Dim) -> bool:
@@ -226,6 +229,10 @@ def _wider(taken: Type | None, made: Type | None, dim: Callable[[Dim, Dim], Dim]
     if made is None and isinstance(taken, TensorType):
         return TensorType(taken.dtype)
     return taken if made is None or taken is None else join(taken, made, dim)
+
+
+def _is_vague(t: Type | None) -> bool:
+    return isinstance(t, SequenceType) and isinstance(t.element, TensorType) and t.element.shape is None
 
 
 def _same(a: Type | None, b: Type | None) -> bool:

@@ -15,7 +15,7 @@ from ..dtypes import FLOAT32, FLOATS, INT64, NAMES
 from ..ir import Value
 from ..types import TensorType
 from ._gradient import zeros_like
-from ._layout import size_of, vector
+from ._layout import size_of, sizes_of, vector
 from ._types import IEEE
 
 A = -0.75  # of the cubic weights, as PyTorch has them
@@ -148,12 +148,6 @@ def weighed(table: Value, index: Value, weights: Value | None) -> Value:
 
 
 # ---- sizes ------------------------------------------------------------------------------------------------------------------------------
-
-
-def sizes_of(x: Value, first: int, last: int | None = None) -> list[int | Value]:
-    """The sizes of x from one axis up to another, as parts of a `vector`."""
-    sizes = x.shape[first:last]
-    return list(sizes) if all(isinstance(d, int) for d in sizes) else [ops.shape.shape(x, start=first, end=last)]  # pyright: ignore[reportReturnType]
 
 
 def count(x: Value, first: int, last: int | None = None) -> Any:

@@ -177,6 +177,9 @@ class _Sweep:
             inputs, entries = self.asked(node, op.gradient_rule, dys)
         except UnknownRank as e:
             raise GradientError(f"{e}, which the gradient rule of {op} must know for node {node.label!r}; {self._way(node)}") from None
+        if entries is NotImplemented:  # a rule that does not hold here
+            self.decomposed(node, dys)
+            return
         if len(entries) != len(inputs):
             raise GradientError(f"the gradient rule of {op} gives {len(entries)} entries for {len(inputs)} inputs of node {node.label!r}")
         for v, dv in zip(inputs, entries):
@@ -203,7 +206,7 @@ class _Sweep:
         made = rule(dys[0], ys[0], *given, **attributes) if op.outputs == "one" else rule(tuple(dys), tuple(ys), *given, **attributes)
         if node.op.may_have_bodies and node.bodies:
             inputs += ops.control.captures(*node.bodies.values())
-        return inputs, (made,) if isinstance(made, Value) or made is None else made
+        return inputs, (made,) if isinstance(made, Value) or made is None else made  # pyright: ignore[reportReturnType]
 
     def _coded(self, node: Node) -> list[Value]:
         """The codes that a node reads, to which gradients flow."""
@@ -215,7 +218,7 @@ class _Sweep:
         return coded
 
     def decomposed(self, node: Node, dys: list[Value | None]) -> None:
-        """An op without a rule: build its decomposition, and walk that."""
+        """An op without a rule, or whose rule gives NotImplemented: build its decomposition, and walk that."""
         before = len(self.graph.nodes)
         made = decompose(node)
         built = self.graph.nodes[before:]

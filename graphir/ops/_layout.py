@@ -18,6 +18,12 @@ def size_of(x: Value, axis: int) -> int | Value:
     return size if isinstance(size, int) else ops.shape.shape(x, start=axis, end=axis + 1)
 
 
+def sizes_of(x: Value, first: int = 2, last: int | None = None) -> list[int | Value]:
+    """The sizes of x from one axis up to another, as parts of a `vector`; the spatial ones of an image by default."""
+    sizes = x.shape[first:last]
+    return list(sizes) if all(isinstance(d, int) for d in sizes) else [ops.shape.shape(x, start=first, end=last)]  # pyright: ignore[reportReturnType]
+
+
 def vector(parts: Sequence[int | Value]) -> list[int] | Value:
     """Numbers and int64 vectors one after another, as an operand: a list where all are numbers."""
     joined: list[list[int] | Value] = [] if parts else [[]]

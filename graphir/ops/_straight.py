@@ -8,12 +8,8 @@ import numpy as np
 
 import graphir.ops as ops
 
-from ..dtypes import BITS, FLOATS
+from ..dtypes import FLOATS
 from ..ir import Value
-
-CODES = frozenset(
-    d for d in FLOATS if BITS[d] <= 8
-)  # floats that gradients would not fit into: theirs stay in the dtype that was computed with
 
 
 def within(x: Value, dtype: np.dtype) -> Value:

@@ -9,8 +9,8 @@ import graphir.ops as ops
 from ..dtypes import NAMES
 from ..ir import Value
 from ._gradient import TIED, GradientError, gradients, zeros_like
-from ._layout import reshape_like, vector
-from ._windows import Ints, sizes_of, windows
+from ._layout import reshape_like, sizes_of, vector
+from ._windows import Ints, windows
 
 
 def are_even() -> bool:

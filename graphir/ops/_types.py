@@ -213,7 +213,11 @@ def join(a: Type | None, b: Type | None, dim: Callable[[Dim, Dim], Dim]) -> Type
     if isinstance(a, OptionalType) or isinstance(b, OptionalType):  # what is there is as good as what may be
         return OptionalType(join(a.element if isinstance(a, OptionalType) else a, b.element if isinstance(b, OptionalType) else b, dim))
     if isinstance(a, SequenceType) and isinstance(b, SequenceType):
-        return SequenceType(join(a.element, b.element, dim))
+        element = join(a.element, b.element, dim)  # raises where not even the dtypes are the same
+        if a.empty != b.empty:
+            element = a.element if b.empty else b.element
+            element = join(element, element, dim)
+        return SequenceType(element, a.empty and b.empty)
     if a == b:
         return a
     raise RuleError(f"{a} and {b} meet in one value; expected one type of value and one dtype")

@@ -10,8 +10,8 @@ import graphir.ops as ops
 
 from ..dims import Dim, Shape, ceil_div, max_, min_
 from ..ir import Value
-from ._gradient import shaped_as
-from ._layout import reshape_like, vector
+from ._gradient import shaped_as, zeros_like
+from ._layout import reshape_like, sizes_of, vector
 from ._op import RuleError
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
@@ -124,12 +124,6 @@ def _shares(total: Dim, auto_pad: str) -> tuple[Dim, Dim]:
 # ---- how windows give back --------------------------------------------------------------------------------------------------------------
 
 
-def sizes_of(x: Value) -> list[int | Value]:
-    """The spatial sizes of x, as parts of a `vector`."""
-    sizes = x.shape[2:]
-    return list(sizes) if all(isinstance(d, int) for d in sizes) else [ops.shape.shape(x, start=2)]  # pyright: ignore[reportReturnType]
-
-
 def filters_of(like: Value, shape: tuple[int, ...], number: float) -> Any:
     """Filters that hold one number, of the dtype of `like`."""
     return np.full(shape, number, like.dtype)
@@ -154,6 +148,8 @@ def convolved(x: Value, w: Value, found: Sequence[Window], group: int, y: Value)
 
 def filters_gradient(x: Value, dy: Value, w: Value, found: Sequence[Window], group: int) -> Value:
     """The gradient of filters that slide over x: x convolved with dy, the batches as channels, and strides and dilations exchanged."""
+    if 0 in x.shape or 0 in dy.shape:
+        return zeros_like(w)
     rest = tuple(range(2, x.rank))
     channels = x.shape[1] // group
     if group == 1 or channels == 1:

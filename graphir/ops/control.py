@@ -74,9 +74,10 @@ def loop(m: Ints | None = None, cond: Bool | None = None, *v_initial: Value, bod
 @loop.gradient
 def loop_gradient(dys, ys, m=None, cond=None, *v_initial, body, needed):
     node = _made_by(ys)
+    limits = len(node.inputs[:2])  # the way back may give the node more inputs
     trips = Trips(node, v_initial, [], [(0, 0)] * (len(body.outputs) - 1 - len(v_initial)))
     found = trips.back(dys, needed)
-    return [*[None] * len(node.inputs[:2]), *_of(found, trips.taken, v_initial), *_of(found, captures(body))]
+    return [*[None] * limits, *_of(found, trips.taken, v_initial), *_of(found, captures(body))]
 
 
 @op("Scan", since=25)

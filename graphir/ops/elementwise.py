@@ -8,14 +8,14 @@ import numpy as np
 
 import graphir.ops as ops
 
-from ..dtypes import BITS, BOOL, DTYPES, FLOATS, NAMES
+from ..dtypes import BITS, BOOL, DTYPES, FLOATS, NAMES, SMALL_FLOATS
 from ..ir import Value
 from ..types import TensorType
 from . import _elementwise as numbers
 from ._elementwise import binary, met, unary, variadic
 from ._gradient import CONVERTING, declare_none, is_float
 from ._op import T1, T2, DType, RuleError, T, op
-from ._straight import CODES, where_within
+from ._straight import where_within
 from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, STRINGS, broadcast, computed, dtypes, fits
 
 _unary = partial(unary, __name__)
@@ -213,10 +213,10 @@ def cast_to(x: Value, dtype: np.dtype) -> Value:
 
 @cast.gradient
 def cast_gradient(dy, y, input, saturate=1, **attributes):
-    if input.dtype in CODES or input.dtype not in FLOATS:
+    if input.dtype in SMALL_FLOATS or input.dtype not in FLOATS:
         return dy
     dx = cast_to(dy, input.dtype)
-    return where_within(dx, input, y.dtype) if y.dtype in CODES and saturate else dx
+    return where_within(dx, input, y.dtype) if y.dtype in SMALL_FLOATS and saturate else dx
 
 
 @op("CastLike", since=25, T1=CASTABLE_25, T2=CASTABLE_25)

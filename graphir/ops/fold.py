@@ -10,9 +10,9 @@ from ..dims import Dim, product, unknown
 from ..dtypes import STRING
 from ..ir import Value
 from ..types import TensorType
-from ._corners import count, reshaped, sizes_of, times
+from ._corners import count, reshaped, times
 from ._gradient import shaped_as, zeros_like
-from ._layout import size_of, vector
+from ._layout import size_of, sizes_of, vector
 from ._op import T1, Ints, RuleError, T, op
 from ._types import CLASSIC, FLOAT, differ, expect_shape, known_dims, known_ints, length_of, unknowns
 from ._windows import windows

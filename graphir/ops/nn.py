@@ -13,7 +13,7 @@ from ..ir import Value
 from ..types import TensorType
 from . import _ties
 from ._gradient import shaped_as, zeros_like
-from ._layout import reshape_like, vector
+from ._layout import reshape_like, sizes_of, vector
 from ._op import MayOmit, Op, RuleError, T, op
 from ._types import FLOAT, differ, dtypes, expect_shape
 from ._windows import (
@@ -23,7 +23,6 @@ from ._windows import (
     counts_all,
     cropped,
     filters_gradient,
-    sizes_of,
     sums_gradient,
     transposed,
     transposed_windows,

@@ -13,7 +13,7 @@ from ..dims import Dim, unknown
 from ..ir import Value
 from ..tensors import round_to_float32
 from ..types import TensorType
-from ._gradient import GradientError, non_default, shaped_as, zeros_like
+from ._gradient import non_default, shaped_as, zeros_like
 from ._layout import size_of, vector
 from ._op import T1, Floats, Ints, RuleError, op
 from ._types import CLASSIC, IEEE, axis_of, dtypes, expect_vectors, known_dims, unknowns
@@ -86,18 +86,19 @@ def resize(
 def resize_gradient(dy, y, x, roi, scales, sizes, *, axes, extrapolation_value, **how):
     places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
     how = non_default(resize, **how)
-    crops = how.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    if how.get("coordinate_transformation_mode") != "tf_crop_and_resize" or (roi is not None and roi.shape == (0,)):
+        roi = None
     scales = scales if sizes is None else None
     for i, axis in enumerate(places):
-        if _stays(x, y, axis, i, roi if crops else None, scales, sizes, how):
+        if _stays(x, y, axis, i, roi, scales, sizes, how):
             continue
         last = axis == x.rank - 1
         eye = _eye(x, axis)
         if "keep_aspect_ratio_policy" in how:
-            by = _resized_together(eye, x, places, i, sizes, how)
+            by = _resized_together(eye, x, places, i, roi, sizes, how)
             by = ops.shape.transpose(by) if last else by
         else:
-            region = ops.index.gather(roi, [i, i + len(places)]) if crops else None
+            region = roi and ops.index.gather(roi, [i, i + len(places)])
             by = resize(eye, region, _one_of(scales, i), _one_of(sizes, i), axes=(0 if last else 1,), **how)
         dy = _weighed_back(dy, by, axis)
     return shaped_as(dy, x), None, None, None
@@ -130,17 +131,19 @@ def _stays(
     return "keep_aspect_ratio_policy" not in how and x.shape[axis] == y.shape[axis]
 
 
-def _resized_together(eye: Any, x: Value, places: Sequence[int], i: int, sizes: Any, how: dict[str, Any]) -> Value:
+def _resized_together(eye: Any, x: Value, places: Sequence[int], i: int, roi: Value | None, sizes: Any, how: dict[str, Any]) -> Value:
     """The unit matrix, resized where the sizes of all axes decide on one scale: it is repeated along the others, of which one place is then kept."""
-    if how.get("coordinate_transformation_mode") == "tf_crop_and_resize":
-        raise GradientError("the gradient of Resize with a region of interest is not known where the aspect ratio is to be kept")
+    count = len(places)
+    if roi is not None:  # along the others all is of interest, so that the place that is kept is not outside
+        own = [n % count == i for n in range(2 * count)]
+        roi = ops.elementwise.where(np.array(own), roi, np.repeat([0.0, 1.0], count).astype(roi.dtype))
     first = 2 if how.get("mode") == "cubic" else 1  # ONNX Runtime weighs 4 x 4 neighbours only along the last of 4 axes
     resized = range(first, first + len(places))
     others = [*range(first - 1), *(j for j in resized if j != first + i)]
     together = ops.shape.unsqueeze(eye, others) if others else eye
     if others:
         together = ops.shape.expand(together, vector([1] * first + [size_of(x, axis) for axis in places]))
-    made = resize(together, None, None, sizes, axes=tuple(resized), **how)
+    made = resize(together, roi, None, sizes, axes=tuple(resized), **how)
     for j in reversed(others):
         made = ops.index.gather(made, 0, axis=j)
     return made

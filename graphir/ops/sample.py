@@ -10,8 +10,8 @@ from ..dims import product
 from ..dtypes import NAMES, STRING
 from ..ir import Value
 from ..types import TensorType
-from ._corners import NEIGHBOURS, count, divided, positions_in, reshaped, sampled, sizes_of, times, widened
-from ._layout import size_of, vector
+from ._corners import NEIGHBOURS, count, divided, positions_in, reshaped, sampled, times, widened
+from ._layout import size_of, sizes_of, vector
 from ._op import T1, T2, Ints, RuleError, T, op
 from ._types import CLASSIC, FLOAT, differ, expect_shape, known_dims, known_ints, length_of, unknowns
 from ._windows import windows

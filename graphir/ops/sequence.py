@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import graphir.ops as ops
 
 from ..dims import Dim, relabel, unknown
-from ..dtypes import BOOL, FLOAT32, INT64
+from ..dtypes import BOOL, FLOAT32, INT64, NAMES
 from ..ir import Graph, Node, Value, captures, home
 from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
 from ._backward import Backward, typed_as, types_of
@@ -52,13 +52,14 @@ def sequence_construct_gradient(dy, y, *inputs):
 @op("SequenceEmpty", since=11)
 def sequence_empty(graph: Graph, *, dtype: DType | None = None) -> Type:
     """The sequence of no tensors, float32 ones unless dtype says otherwise."""
-    return SequenceType(TensorType(dtype or FLOAT32))
+    return SequenceType(TensorType(dtype or FLOAT32), empty=True)
 
 
 @op("SequenceInsert", since=11, T=CLASSIC, Tind=INDEX)
 def sequence_insert(input_sequence: Value, tensor: T, position: Index | None = None) -> Type:
     """The sequence with the tensor before the element at `position`, counted from the end where negative; at the end without it."""
-    return SequenceType(join(_element(input_sequence, "input_sequence"), tensor.type, _either))
+    _element(input_sequence, "input_sequence")
+    return join(input_sequence.type, SequenceType(tensor.type), _either)  # pyright: ignore[reportReturnType]
 
 
 @sequence_insert.gradient
@@ -189,6 +190,8 @@ def sequence_map(input_sequence: Value, *additional_inputs: Value, body: Graph) 
 def sequence_map_gradient(dys, ys, input_sequence, *additional_inputs, body, needed):
     """A SequenceMap of the elements and their gradients. What is no sequence gets a gradient from each element: these are summed."""
     node = next(y.node for y in ys if y is not None)
+    if any(v in needed and isinstance(v.type, SequenceType) for v in captures(body)) and not any(map(ops.is_random, node.inner())):
+        return NotImplemented  # its gradients, sequences themselves, can be summed by a Loop alone
     given = (input_sequence, *additional_inputs)
 
     def told(v: Value) -> Value:
@@ -220,7 +223,7 @@ def _total(parts: Value, x: Value, node: Node) -> Value:
     """The sum of a sequence of gradients of x; zeros stand before them, so that there may be none."""
     if not isinstance(x.type, TensorType):
         raise GradientError(
-            f"the body of SequenceMap {node.label!r} reads {x.name}, which is {x.type}; only gradients of tensors can be summed over its elements"
+            f"the body of SequenceMap {node.label!r} reads {x.name}, which is {x.type}, and draws numbers; write it as a Loop"
         )
     stacked = concat_from_sequence(sequence_insert(parts, zeros_like(x), 0), axis=0, new_axis=1)
     return typed_as(ops.reduce.reduce_sum(stacked, [0], keepdims=0), x)
@@ -236,6 +239,27 @@ def each(function: Callable[..., Value], *sequences: Value) -> Value:
     return sequence_map(*sequences, body=body)[0]
 
 
+def appended(sequence: Value, more: Value) -> Value:
+    """The elements of a sequence, then those of another."""
+    return _copied(sequence, more, sequence_length(more), lambda i: i)
+
+
+def part(sequence: Value, start: Value, count: Value) -> Value:
+    """So many elements of a sequence, from a place on."""
+    empty = sequence_empty(home([start, count]), dtype=NAMES[sequence.type.element.dtype])  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+    return _copied(empty, sequence, count, lambda i: ops.elementwise.add(start, i))
+
+
+def _copied(onto: Value, source: Value, count: Value, place: Callable[[Value], Value]) -> Value:
+    """The elements of `onto`, then `count` elements of `source`: the one at place(i) for each i."""
+    trip = body_in(home([onto, source, count]) or onto)
+    i, cond = trip.input(trip.fresh("i"), TensorType(INT64, ())), trip.input(trip.fresh("cond"), TensorType(BOOL, ()))
+    made = trip.input(trip.fresh("made"), SequenceType(source.type.element))  # pyright: ignore[reportAttributeAccessIssue]
+    with trip:
+        yields(trip, cond, sequence_insert(made, sequence_at(source, place(i))))
+    return loop(count, None, onto, body=trip)[0]
+
+
 @sequence_map.decompose
 def sequence_map_by_loop(input_sequence: Value, *additional_inputs: Value, body: Graph) -> Sequence[Value]:
     """A Loop that inserts what the body makes of each element."""
@@ -244,7 +268,7 @@ def sequence_map_by_loop(input_sequence: Value, *additional_inputs: Value, body:
             raise RuleError(f"the body makes {v.name}, which is {v.type or 'of unknown type'}; expected a tensor")
     trip = body_in(input_sequence, body.name)
     i, cond = trip.input(trip.fresh("i"), TensorType(INT64, ())), trip.input(trip.fresh("cond"), TensorType(BOOL, ()))
-    made = [trip.input(trip.fresh("made"), SequenceType(TensorType(v.dtype))) for v in body.outputs]
+    made = [trip.input(trip.fresh("made"), SequenceType(_taken_out(v.type))) for v in body.outputs]
     with trip:
         given = (input_sequence, *additional_inputs)
         values = {v: sequence_at(x, i) if isinstance(x.type, SequenceType) else x for v, x in zip(body.inputs, given)}

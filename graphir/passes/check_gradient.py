@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dims import symbols
-from ..dtypes import FLOAT64, STRING
+from ..dtypes import FLOAT64, NAMES, SMALL_FLOATS, STRING
 from ..expect import expect_model
 from ..feeds import sizes_of
 from ..ir import Value, Weight
@@ -29,7 +29,7 @@ _SIZE = 2  # of a dim that is not known, where an input is drawn
 class Row(NamedTuple):
     """One gradient, along the direction in which it is worst: by the graph, by the difference, and how far they lie apart, relative to the larger.
 
-    checked: whether there was a number to check. note: what is wrong, where nothing could be compared.
+    checked: whether there was a number to check. note: why not, or what is wrong, where nothing could be compared.
     """
 
     wrt: str
@@ -99,7 +99,9 @@ def _row(trial: "_Trial", address: str, v: Value, rng: np.random.Generator, tole
     if shape != expected:
         return Row(address, np.nan, np.nan, np.inf, ok=False, note=f"its shape is {list(shape)}, expected {list(expected)}")
     if not trial.terms or 0 in trial.shape(address):
-        return Row(address, 0.0, 0.0, 0.0, ok=True, checked=False)
+        return Row(address, 0.0, 0.0, 0.0, ok=True, checked=False, note="it is empty")
+    if v.dtype in SMALL_FLOATS:
+        return Row(address, 0.0, 0.0, 0.0, ok=True, checked=False, note=f"{NAMES[v.dtype]} knows no small steps")
     rows = []
     for _ in range(DIRECTIONS):
         tried: list[Row] = []
@@ -129,7 +131,7 @@ def _along(trial: "_Trial", address: str, v: Value, here: np.ndarray, rng: np.ra
 
 
 def _verdict(row: Row) -> str:
-    return "nothing to check" if not row.checked else "" if row.ok else f"WRONG {row.note}".rstrip()
+    return f"nothing to check: {row.note}" if not row.checked else "" if row.ok else f"WRONG {row.note}".rstrip()
 
 
 def _is_state(v: Value) -> bool:

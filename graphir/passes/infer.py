@@ -97,7 +97,7 @@ class Inference:
             for name, given in types.items():
                 body = node.bodies[name]
                 for v, t in zip(body.inputs, given):
-                    v.type = t if t is not None else v.declared  # pyright: ignore[reportAttributeAccessIssue]
+                    v.type = self._refined(node, t, v.declared) if t is None or isinstance(t, SequenceType) else t  # pyright: ignore[reportAttributeAccessIssue]
                 self.graph(body, opsets)
             types = widened(node)
 
@@ -134,8 +134,8 @@ class Inference:
                 return inferred
             shape = tuple(_sharper(a, b) for a, b in zip(inferred.shape, declared.shape))
             return inferred if shape == inferred.shape else TensorType(inferred.dtype, shape, inferred.known)
-        if isinstance(inferred, SequenceType | OptionalType) and inferred.element is None:
-            return declared
+        if isinstance(inferred, SequenceType | OptionalType) and isinstance(declared, type(inferred)):
+            return type(inferred)(self._refined(node, inferred.element, declared.element))  # a sequence that begins empty has a dtype alone
         return inferred
 
 

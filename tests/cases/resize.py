@@ -67,6 +67,18 @@ CASES = {
             )
             for m in ("nearest", "linear", "cubic")
         ),
+        *(
+            case(
+                array(1, 1, 5, 6),
+                ROI,
+                None,
+                np.array([1, 1, 3, 7]),
+                mode="cubic",
+                coordinate_transformation_mode="tf_crop_and_resize",
+                **how,
+            )
+            for how in ({"keep_aspect_ratio_policy": "not_smaller"}, {"keep_aspect_ratio_policy": "not_larger", "extrapolation_value": 9.0})
+        ),
         case(array(1, 1, 5, 6), ROI, None, np.array([1, 1, 1, 1]), mode="linear", coordinate_transformation_mode="tf_crop_and_resize"),
         case(array(1, 2, 5, 6), np.zeros(0, np.float32), np.zeros(0, np.float32), np.array([1, 2, 3, 4]), referee=_sparser),
     ],
