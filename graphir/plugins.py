@@ -57,7 +57,10 @@ class Format(Protocol):
 
 
 class Program(Protocol):
-    """A compiled model. state: the weights that updates move, by address, to read and to set."""
+    """A compiled model. state: the weights that updates move, by address, to read and to set.
+
+    One may have `runs`, how many runs there were, to read and to set, where random numbers hang on that.
+    """
 
     state: MutableMapping[str, Any]
 

@@ -8,6 +8,7 @@ x float32[N, 64] and the same as image float32[N, 1, 8, 8], with pixels from 0 t
 Kaynak, 1998; CC BY 4.0), as scikit-learn's load_digits has them, split by its train_test_split(test_size=0.2, random_state=0, stratify=y).
 """
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -59,12 +60,14 @@ def main() -> int:
     """Write the models beside this script. The exit status of `graphir train`."""
     for model in (mlp(), cnn()):
         with tempfile.TemporaryDirectory() as folder:
-            untrained, trained = Path(folder) / "untrained.onnx", HERE / f"{model.graph.name}.onnx"
+            untrained, trained = Path(folder) / "untrained.onnx", Path(folder) / f"{model.graph.name}.onnx"
             graphir.save(model, untrained)
             options = ["--epochs", "40", "--validation", str(HERE / "digits_test.npz")]
             status = command_line(["train", str(untrained), str(HERE / "digits_train.npz"), str(trained), *options])
             if status:
                 return status
+            for file in (trained, trained.with_suffix(".history.json")):
+                shutil.copy(file, HERE)
     return 0
 
 

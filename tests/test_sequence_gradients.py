@@ -172,7 +172,9 @@ def test_a_loop_that_carries_an_optional_value_is_refused() -> None:
     graph = Graph("optional")
     x = graph.input("x", tensor(3))
     start = ops.sequence.optional(graph, x)
-    step = body(x, [COUNT, FLAG, start.type], lambda i, go, o: (go, ops.sequence.optional(mul(x, ops.sequence.optional_get_element(o)))))
+    step = body(
+        x, [COUNT, FLAG, start.type], lambda i, go, o: (go, ops.sequence.optional(i.graph, mul(x, ops.sequence.optional_get_element(o))))
+    )
     graph.output(total(ops.sequence.optional_get_element(loop(2, None, start, body=step)[0])), "y")
     with pytest.raises(
         GradientError, match=r"carries in_2, which is optional\(float64\[3\]\); only gradients of tensors and sequences can be"

@@ -1,6 +1,7 @@
 """`graphir train`: the files that it writes, and what it says where it cannot; the models that it trained."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import graphir
 from graphir.cli import main
+from graphir.training import Progress
 from test_training import batch, small
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -33,6 +35,43 @@ def test_train(files: Path, capsys: pytest.CaptureFixture) -> None:
     history = json.loads((files / "a.history.json").read_text())
     assert history["learning_rate"] == 0.02 and len(history["history"]) == 3
     onnx.checker.check_model(files / "a.onnx", full_check=True)
+
+
+def test_resume(files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off in the second epoch, gone on with, and on again to more epochs: the same file as without a stop."""
+    arguments = ["train", str(files / "model.onnx"), str(files / "data.npz")]
+    options = ["--learning-rate", "0.02", "--batch-size", "16", "--validation", "0.25"]
+
+    def run(name: str, *more: str) -> int:
+        return main([*arguments, str(files / name), *options, *more])
+
+    def stop(p: Progress) -> None:
+        if (p.epoch, p.batch) == (2, 2):
+            raise KeyboardInterrupt
+
+    assert run("whole.onnx", "--epochs", "4") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["graphir.cli.train"], "_say_epoch", stop)
+        assert run("parts.onnx", "--epochs", "3") == 1
+    assert not (files / "parts.onnx").exists()
+    assert capsys.readouterr().err.endswith("parts.checkpoint.gir holds all up to the last whole epoch; --resume goes on from there\n")
+    assert run("parts.onnx", "--epochs", "3", "--resume") == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[:-1]] == [["epoch", "2"], ["epoch", "3"]]
+    assert run("parts.onnx", "--epochs", "4", "--resume") == 0
+    assert run("parts.onnx", "--epochs", "2", "--resume") == 0  # nothing is left to do
+    assert (files / "parts.onnx").read_bytes() == (files / "whole.onnx").read_bytes()
+    histories = [json.loads((files / f"{name}.history.json").read_text()) for name in ("whole", "parts")]
+    assert histories[0]["history"] == histories[1]["history"] and len(histories[0]["history"]) == 4
+    capsys.readouterr()
+    for name, more, message in (
+        ("other.onnx", [], "there is no "), ("parts.onnx", ["--batch-size", "8"], "began with --batch-size 16, and now it is 8; say the same again"),
+        ("parts.onnx", ["--wrt", "w*"], "began with --wrt [], and now it is ['w*']"),
+    ):  # fmt: skip
+        assert run(name, "--resume", *more) == 2
+        assert message in capsys.readouterr().err
+    graphir.save(small(), files / "parts.checkpoint.gir")
+    assert run("parts.onnx", "--resume") == 1
+    assert "parts.checkpoint.gir is no checkpoint of a training" in capsys.readouterr().err
 
 
 TROUBLE = [

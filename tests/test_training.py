@@ -57,6 +57,23 @@ def batch(model: Model, count: int = 16, seed: int = 0) -> dict[str, np.ndarray]
     return {"x": x, "y": np.abs(x.reshape(count, -1)[:, :3]).argmax(axis=1)}
 
 
+def test_training_goes_on_where_it_stopped() -> None:
+    """Dropout and running statistics included; what the result was made of is not touched."""
+    model, found = convolutional(), []
+    data = batch(model, 40)
+    whole = training.fit(model, data, epochs=3, batch_size=16, validation=0.2, checkpoint=found.append)
+    assert [len(r.history) for r in found] == [1, 2, 3]
+    for part in found:
+        again = training.fit(model, data, epochs=3, batch_size=16, validation=0.2, resume=part)
+        assert again.history == whole.history and again.state.keys() == whole.state.keys()
+        for name, x in whole.state.items():
+            np.testing.assert_array_equal(again.state[name], x)
+    with pytest.raises(ValueError, match=r"the training to resume has .* which this one has not; resume with the model, the optimizer"):
+        training.fit(model, data, optimizer=training.sgd(0.1), resume=found[0])
+    with pytest.raises(ValueError, match="the training to resume lacks 'adam_m_b'"):
+        training.fit(model, data, resume=found[0]._replace(state={}))
+
+
 # ---- steps --------------------------------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from .terminal import progress, say
 
 if TYPE_CHECKING:
     from ..plugins import Limits
-    from ..training import Progress
+    from ..training import Progress, Result
 
 
 @click.command(short_help="Train a model on data.")
@@ -34,37 +34,60 @@ if TYPE_CHECKING:
 @click.option("--wrt", multiple=True, metavar="PATTERN", help="Weights to train; the others stay. [default: all]")
 @click.option("--validation", metavar="FILE.npz|0.2", help="Data to measure with after each epoch, or a share of DATA.npz set apart.")
 @click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the steps; `graphir runtimes` lists them.")
+@click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a training with the same options, --epochs aside.")
 @seed_option(help="Seed of the order of the data and of dropout.")
 @limit_options
 def train(
-    model_file: str, data: str, destination: str, optimizer: str, learning_rate: float, validation: str | None, wrt: tuple[str, ...],
-    limits: "Limits", **options: Any
-) -> None:  # fmt: skip
+    model_file: str, data: str, destination: str, validation: str | None, runtime: str, resume: bool, limits: "Limits", **options: Any
+) -> None:
     """Train MODEL on the arrays in DATA.npz, which are keyed by the names of its inputs, the labels by --target, and write it to DESTINATION.
 
-    The loss and accuracy of each epoch are printed, and saved beside DESTINATION, as .history.json. One seed gives one result.
+    The loss and accuracy of each epoch are printed, and saved beside DESTINATION, as .history.json. One seed gives one result. What the next epoch
+    needs is kept beside it too, as .checkpoint.gir, from which --resume goes on: where training was cut off, or to more epochs.
     """
     import graphir
     from graphir.training import fit
 
     from ..plugins import write_atomically
+    from .checkpoint import keep, kept
     from .feeds import arrays_of
 
     if destination == PIPE:
         raise click.UsageError("the trained model goes to a file: give its name")
     kind_of(destination, None)  # before the work is done
-    chosen = _optimizer(optimizer, learning_rate)
+    checkpoint, beside = (Path(destination).with_suffix(suffix) for suffix in (".checkpoint.gir", ".history.json"))
+    settings = {**options, "validation": validation}
+    how = {**options, "optimizer": _optimizer(options["optimizer"], options["learning_rate"]), "wrt": list(options["wrt"]) or None}
+    del how["learning_rate"]
     held = None if validation is None else _share(validation) or arrays_of(validation)
     model = read(model_file)
-    with _watched() as watch:
-        result = fit(
-            model, arrays_of(data), optimizer=chosen, validation=held, wrt=list(wrt) or None, limits=limits, progress=watch, **options
-        )
-    history = {"optimizer": optimizer, "learning_rate": learning_rate, **options, "history": result.history}
+    before = kept(checkpoint, settings) if resume else None
+    done = [] if before is None else [before]
+
+    def saved(so_far: "Result") -> None:
+        keep(checkpoint, so_far, settings)
+        done.append(so_far)
+
+    try:
+        with _watched() as watch:
+            result = fit(
+                model,
+                arrays_of(data),
+                validation=held,
+                runtime=runtime,
+                limits=limits,
+                progress=watch,
+                resume=before,
+                checkpoint=saved,
+                **how,
+            )
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        raise click.ClickException(f"interrupted: {checkpoint} holds all up to the last whole epoch; --resume goes on from there") from None
     with progress(f"writing {destination}"):
         graphir.save(result.model, Path(destination))
-        text = json.dumps(history, indent=2) + "\n"
-        beside = Path(destination).with_suffix(".history.json")
+        text = json.dumps({**settings, "runtime": runtime, "history": result.history}, indent=2) + "\n"
         write_atomically(beside, lambda file: file.write(text.encode()))
     say(f"{destination} is trained; its history is in {beside}")
 

@@ -47,7 +47,8 @@ def fit(
     model: Model, data: Arrays, loss: str | Loss = "cross_entropy", optimizer: Optimizer | None = None, *, epochs: int = 5,
     batch_size: int | None = None, validation: Arrays | float | None = None, seed: int = 0, runtime: str | Runtime = "numpy",
     wrt: str | Sequence[str] | None = None, output: str | None = None, target: str = "y",
-    progress: Callable[[Progress], object] | None = None, limits: Limits | None = None,
+    progress: Callable[[Progress], object] | None = None, limits: Limits | None = None, resume: Result | None = None,
+    checkpoint: Callable[[Result], object] | None = None,
 ) -> Result:  # fmt: skip
     """Train a model. loss, optimizer, wrt, output, target: see `step`.
 
@@ -55,7 +56,10 @@ def fit(
     batch_size: 32 by default, or the one that the model's inputs have; the last batch of an epoch is smaller, and left out where the model cannot take it.
     validation: data to measure with after each epoch, or the share of `data`, drawn at random, that is set apart for that.
     seed: of the order of the examples, which is another one in each epoch, and of random operators. One seed gives one result.
-    limits: what each step may use; by default there is no bound. progress: called after each batch. Raises ValueError for data that does not suit, and where the loss is no longer finite; see `step` for more.
+    limits: what each step may use; by default there is no bound. progress: called after each batch.
+    checkpoint: called after each epoch with the result so far. resume: such a result, after whose last epoch training goes on, to the same end as if it had
+        never stopped, where all else is as it was (on ONNX Runtime, but for random operators). Its model is not read.
+    Raises ValueError for data that does not suit, for a result of another training, and where the loss is no longer finite; see `step` for more.
     """
     expect_model(model)
     expect(epochs, int, "epochs", "a whole number")
@@ -65,19 +69,23 @@ def fit(
         raise ValueError(f"epochs is {epochs}; expected 1 or more")
     stepping = step(model, loss, optimizer, wrt=wrt, output=output, target=target)
     rng = np.random.default_rng(seed)
-    examples = Examples(stepping, data, "the data")
-    held = None
-    if isinstance(validation, Mapping):
-        held = Examples(stepping, validation, "the validation data")
-    elif validation is not None:
-        examples, held = examples.split(validation, rng)
+    examples, held = _examples(stepping, data, validation, rng)
     size = examples.batch_size(batch_size)
     program = compile(stepping, runtime, seed=seed, limits=limits)
     evaluate = None if held is None else _Evaluation(model, loss, output, target, runtime, limits)
-    history: list[dict[str, float]] = []
+    history: list[dict[str, float]] = [] if resume is None else list(resume.history)
+
+    def result() -> Result:
+        state = {name: np.asarray(x) for name, x in program.state.items()}
+        return Result(apply(model, {a: state[a] for a in model.weights if a in state}), list(history), state)
+
+    if resume is not None:
+        _go_on(program, resume, len(examples.batches(size)))
     for epoch in range(1, epochs + 1):
         totals = _Totals()
         batches = examples.batches(size, rng.permutation(examples.count))
+        if epoch <= len(resume.history if resume else ()):
+            continue
         for i, (count, feeds) in enumerate(batches, 1):
             metrics = totals.add(program.run(feeds), count)
             if not math.isfinite(next(iter(metrics.values()))):
@@ -90,9 +98,33 @@ def fit(
                 history.append({"epoch": epoch, **summary})
             if progress is not None:
                 progress(Progress(epoch, epochs, i, len(batches), metrics, summary))
-    state = {name: np.asarray(x) for name, x in program.state.items()}
-    learned = {a: state[a] for a in model.weights if a in state}
-    return Result(apply(model, learned), history, state)
+        if checkpoint is not None:
+            checkpoint(result())
+    return result()
+
+
+def _examples(
+    step: Model, data: Arrays, validation: Arrays | float | None, rng: np.random.Generator
+) -> "tuple[Examples, Examples | None]":  # fmt: skip
+    """What to train with, and what to measure with."""
+    examples = Examples(step, data, "the data")
+    if validation is None:
+        return examples, None
+    if isinstance(validation, Mapping):
+        return examples, Examples(step, validation, "the validation data")
+    return examples.split(validation, rng)
+
+
+def _go_on(program: Program, resume: Result, batches: int) -> None:
+    """Bring a program to where a training stood. Raises ValueError where that was another one."""
+    missing, odd = sorted(program.state.keys() - resume.state.keys()), sorted(resume.state.keys() - program.state.keys())
+    if missing or odd:
+        what = f"lacks {missing[0]!r}" if missing else f"has {odd[0]!r}, which this one has not"
+        raise ValueError(f"the training to resume {what}; resume with the model, the optimizer and the weights that it began with")
+    for name, x in resume.state.items():
+        program.state[name] = x
+    if hasattr(program, "runs"):
+        program.runs = batches * len(resume.history)  # pyright: ignore[reportAttributeAccessIssue]  # asked for above
 
 
 class Examples:

@@ -77,6 +77,15 @@ class Program:
         self._updates = [self._address(w) for w in self._model.updates]
         self.state: MutableMapping[str, Any] = _State(self)
 
+    @property
+    def runs(self) -> int:
+        """How many runs there were. Random numbers hang on it and on the seed, so that who sets it can go on where another program stopped."""
+        return self._draws.run
+
+    @runs.setter
+    def runs(self, count: int) -> None:
+        self._draws.run = count
+
     # ---- running --------------------------------------------------------------------------------------------------------------------
 
     def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> dict[str, Any]:

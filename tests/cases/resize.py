@@ -75,9 +75,10 @@ CASES = {
                 np.array([1, 1, 3, 7]),
                 mode="cubic",
                 coordinate_transformation_mode="tf_crop_and_resize",
-                **how,
+                keep_aspect_ratio_policy=p,
+                extrapolation_value=9.0,
             )
-            for how in ({"keep_aspect_ratio_policy": "not_smaller"}, {"keep_aspect_ratio_policy": "not_larger", "extrapolation_value": 9.0})
+            for p in ("not_smaller", "not_larger")
         ),
         case(array(1, 1, 5, 6), ROI, None, np.array([1, 1, 1, 1]), mode="linear", coordinate_transformation_mode="tf_crop_and_resize"),
         case(array(1, 2, 5, 6), np.zeros(0, np.float32), np.zeros(0, np.float32), np.array([1, 2, 3, 4]), referee=_sparser),
