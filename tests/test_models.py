@@ -116,15 +116,19 @@ def test_gradients_agree_with_differences(trial: Trial) -> None:
         assert np.isnan(row.gradient) and np.isnan(row.difference)
 
 
-def test_gradients_agree_on_onnxruntime(trial: Trial) -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "stand-in"])
+def test_gradients_agree(trial: Trial, runtime: str) -> None:
+    """With NumPy's, on ONNX Runtime and over what stands for CuPy."""
     model = load(trial)
     gradients = graphir.gradient(model, of=[v.name for v in model.outputs], wrt="*")
     given = feeds(model, trial)
     made = graphir.compile(model).run(given)
     rng = np.random.default_rng(1)
     seeds = {f"seed_{name}": rng.standard_normal(x.shape).astype(x.dtype) for name, x in made.items()}
-    programs = {name: graphir.compile(gradients, name) for name in ("numpy", "onnxruntime")}
-    found = graphir.compare(gradients, {**given, **seeds}, programs, rtol=1e-3, atol=trial.noise)
+    other: Any = graphir_cupy.CupyRuntime(strict.libraries) if runtime == "stand-in" else runtime
+    programs = {"numpy": graphir.compile(gradients), runtime: graphir.compile(gradients, other)}
+    with np.errstate(all="ignore"):
+        found = graphir.compare(gradients, {**given, **seeds}, programs, rtol=1e-3, atol=trial.noise)
     assert found.ok, str(found)
 
 
