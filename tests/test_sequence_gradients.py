@@ -7,7 +7,7 @@ from bodies import COUNT, FLAG, Row, body, branches, check_derivatives, tensor, 
 from graphir import Graph, Model, Value, ops
 from graphir.ops._gradient import GradientError
 from graphir.ops.control import if_, loop
-from graphir.ops.elementwise import add, cast, exp, mul, sin, sub, tanh
+from graphir.ops.elementwise import add, cast, exp, mul, sin, sub, sum_, tanh
 from graphir.ops.logic import greater, less
 from graphir.ops.math import matmul
 from graphir.ops.reduce import reduce_sum
@@ -189,3 +189,15 @@ def test_a_map_that_draws_numbers_and_reads_another_sequence_is_refused() -> Non
     graph.output(total(sequence_at(sequence_map(rows, body=made)[0], 0)), "y")
     with pytest.raises(GradientError, match=r"which is sequence\(float64\[3\]\), and draws numbers; write it as a Loop"):
         gradient(Model(graph), of="y", wrt="x")
+
+
+def test_what_is_kept_is_kept_once() -> None:
+    """A Loop that is differentiated twice carries one sequence of what its cache was."""
+    graph = Graph("cache")
+    x, w = graph.input("x", tensor("N")), graph.input("w", tensor("N", "N"))
+    graph.output(sum_(*map(total, cached(x, w, graph.input("m", COUNT), graph.input("flag", FLAG)))), "y")
+    first = gradient(Model(graph), of="y", wrt="x")
+    second = gradient(first, of="d_x", wrt="x")
+    for model in (first, second):
+        forward = next(n for n in model.graph.nodes if n.op is loop)
+        assert [n.op for n in forward.bodies["body"].nodes].count(sequence_insert) == 1

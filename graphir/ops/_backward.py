@@ -220,9 +220,11 @@ class Trips:
     def _scanned(self) -> list[Scanned]:
         """What the new body is to be given of each trip; an input that it does not read is dropped."""
         self._tell_dims()
-        for v, source in list(self.inputs):
-            if isinstance(source, Value) and v.uses and self._varies(source):
-                self._keep(v, source)
+        if self.first_output:  # what a Scan carries cannot change its shape
+            steady = self._steady_dims()
+            for v, source in list(self.inputs):
+                if isinstance(source, Value) and v.uses and not _stays(source, steady):
+                    self._keep(v, source)
         found: list[Scanned] = []
         for v, source in self.inputs:
             if not v.uses:
@@ -267,11 +269,7 @@ class Trips:
         for i, (y, where) in enumerate(zip(self.body.outputs[before:], self.stacked), self.count):
             if where == (0, 0) and (y is v or (y.node is not None and y.node.op is ops.elementwise.identity and y.node.inputs[0] is v)):
                 return Scanned(self._output(i)).reversed()
-        if not isinstance(v.type, TensorType):
-            raise GradientError(
-                f"the gradient of {self.node.op} {self.node.label!r} needs {v.name} as it was on each trip, but it is {v.type}, and only tensors "
-                "and sequences can be kept; carry one of these in its place"
-            )
+        self._expect_tensor(v.type, v)
         yield_more(self.body, v)
         self.stacked.append((0, 0))
         for name in ("scan_output_axes", "scan_output_directions"):
@@ -285,35 +283,53 @@ class Trips:
         found = node.outputs[i] if i < len(node.outputs) else None
         return found or node.add_output(i, types_of(node)[i])
 
-    def _varies(self, v: Value) -> bool:
-        """Whether a value of a Loop's body may have another shape on each trip, or is a sequence. What a Scan carries stays as it is."""
-        if not self.first_output or not isinstance(v.type, TensorType):
-            return isinstance(v.type, SequenceType)
-        steady = known_outside(self.node.inputs, self.body)
+    def _expect_tensor(self, t: Type | None, v: Value) -> TensorType:
+        """The type, for what can be kept. Raises GradientError for another one."""
+        if not isinstance(t, TensorType):
+            raise GradientError(
+                f"the gradient of {self.node.op} {self.node.label!r} needs {v.name} as it was on each trip, but it is {v.type}, and only tensors "
+                "and sequences of tensors can be kept; carry one of these in its place"
+            )
+        return t
+
+    def _steady_dims(self) -> set[tuple]:
+        """The symbols and unknowns that are the same on all trips: those that stand outside, and those of states that stay as they are, by key."""
+        found = known_outside(self.node.inputs, self.body)
         for taken, made in zip(self.taken, self.made):
             if isinstance(taken.type, TensorType) and taken.type == made.type:
-                steady.update(a.key for d in taken.type.shape or () for a in atoms(d))
-        return v.type.shape is None or any(a.key not in steady for d in v.type.shape for a in atoms(d))
+                found.update(a.key for d in taken.type.shape or () for a in atoms(d))
+        return found
 
     def _keep(self, v: Value, source: Value) -> None:
         """Let the forward node carry a sequence of what a value was, and the new body take it from there in place of its input v."""
         sequence, way = ops.sequence, self.way
         if isinstance(source.type, SequenceType):
-            taken, kept = self._carry(source.type.element, lambda tape: sequence.appended(tape, source))
+            taken, kept = self._carry(self._expect_tensor(source.type.element, source), lambda tape: sequence.appended(tape, source))
             with self.body:
                 place = [self._told(x) for x in (sequence.sequence_length(taken), sequence.sequence_length(source))]
         else:
-            _, kept = self._carry(source.type, lambda tape: sequence.sequence_insert(tape, source))
+            kept = self._kept(source)
+            if kept is None:
+                _, kept = self._carry(self._expect_tensor(source.type, source), lambda tape: sequence.sequence_insert(tape, source))
             place = [way.values[self.body.inputs[0]]]
         with way.body, way.body.after(None):
             made = sequence.part(kept, *place) if isinstance(source.type, SequenceType) else sequence.sequence_at(kept, *place)
         made.type = v.type
         way.body.replace_uses(v, made)
 
-    def _carry(self, element: Type | None, grown: Callable[[Value], Value]) -> tuple[Value, Value]:
+    def _kept(self, v: Value) -> Value | None:
+        """The sequence of what a tensor was, where the forward node carries it already."""
+        for k, taken in enumerate(self.body.inputs[2:]):
+            made, start = self.body.outputs[1 + k].node, self.node.inputs[2 + k]
+            grows = made is not None and made.op is ops.sequence.sequence_insert and made.inputs[:2] == (taken, v)
+            if grows and len(made.inputs) == 2 and start is not None and isinstance(start.type, SequenceType) and start.type.empty:  # pyright: ignore[reportOptionalMemberAccess]
+                return self._output(k)
+        return None
+
+    def _carry(self, element: TensorType, grown: Callable[[Value], Value]) -> tuple[Value, Value]:
         """Give a Loop one state more: a sequence, empty at first. Returns it as the body takes it, and as the node gives it in the end."""
         node, body = self.node, self.body
-        assert node.graph is not None and isinstance(element, TensorType)
+        assert node.graph is not None
         with node.graph.before(node):
             start = ops.sequence.sequence_empty(node.graph, dtype=NAMES[element.dtype])
         taken = body.input(body.fresh("tape"), SequenceType(element))
@@ -325,3 +341,9 @@ class Trips:
         kept.type = types_of(node)[self.count]  # pyright: ignore[reportAttributeAccessIssue]
         self.count += 1
         return taken, kept
+
+
+def _stays(v: Value, steady: set[tuple]) -> bool:
+    """Whether a value is a tensor of one shape on all trips, as far as types tell."""
+    dims = v.type.shape if isinstance(v.type, TensorType) else None
+    return dims is not None and all(a.key in steady for d in dims for a in atoms(d))
