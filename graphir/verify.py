@@ -46,6 +46,8 @@ def _check_graph(graph: Graph, outer: set[Value], names: dict[str, str]) -> Iter
     for v in graph.outputs:
         if v not in seen:
             yield f"{where}: the output {v.name} is made by no node before the end"
+        elif v.graph is not graph:
+            yield f"{where}: the output {v.name} is made outside of it; yield it through an Identity"
     yield from _check_uses(graph)
 
 

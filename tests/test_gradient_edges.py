@@ -117,6 +117,24 @@ def test_a_secondary_output_alone(name: str, output: int, shapes: list[tuple[int
     np.testing.assert_allclose(moved.sum(), back.sum(), rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("flat", (False, True))
+def test_what_attention_hands_on_without_a_past(flat: bool) -> None:
+    """Keys and values go out as they came, by heads, and gradients come back that way."""
+    graph, shape = Graph("prefill"), (2, 3, 8) if flat else (2, 2, 3, 4)
+    q, k, v = (graph.input(name, TensorType("float64", ("N", *shape[1:]))) for name in "qkv")
+    y, *present = ops.attention.attention(q, k, v, **({"q_num_heads": 2, "kv_num_heads": 2} if flat else {}))[:3]  # pyright: ignore[reportArgumentType]
+    squares = [ops.reduce.reduce_sum_square(x, keepdims=0) for x in (y, *present)]  # pyright: ignore[reportArgumentType]
+    graph.output(ops.elementwise.sum_(*squares), "loss")
+    for x, name in zip(present, ("keys", "values")):
+        graph.output(x, name)  # pyright: ignore[reportArgumentType]
+    feeds = {name: np.random.default_rng(0).standard_normal(shape) for name in "qkv"}
+    made = graphir.compile(Model(graph)).run(feeds)
+    for name, x in (("keys", feeds["k"]), ("values", feeds["v"])):
+        np.testing.assert_array_equal(made[name], x.reshape(2, 3, 2, 4).swapaxes(1, 2) if flat else x)
+    report = graphir.check_gradient(Model(graph), of="loss", feeds=feeds)
+    assert report.ok and len(report.rows) == 3, report
+
+
 def test_the_curvature_of_a_constant_row() -> None:
     graph = Graph("problem")
     x = graph.input("x", TensorType("float64", (1, 3)))

@@ -157,10 +157,12 @@ class Trips:
         return dict(zip((*begun, *totals, *parts), made))
 
     def _run(self, states: list[int], starts: list[Value], scanned: list[Scanned], stacked: list[Scanned]) -> Sequence[Value]:
-        """The Scan, or a Loop that does the same where the state does not keep its shape."""
+        """The Scan, or a Loop that does the same: where the state does not keep its shape, and where there may be no trips, for ONNX Runtime runs no Scan of none."""
         if not starts and not stacked:
             discard(self.way.body)
             return []
+        trips = scanned[0].value.type.shape and scanned[0].value.type.shape[scanned[0].axis]
+        some = not self.first_output or (isinstance(trips, int) and trips > 0)
         same = all(self.taken[k].type.shape == self.made[k].type.shape for k in states if isinstance(self.taken[k].type, TensorType))
         steady = same and all(isinstance(v.type, TensorType) and v.type.shape is not None for v in starts)
         options = {
@@ -169,7 +171,7 @@ class Trips:
         }  # fmt: skip
         chosen: dict[str, Any] = {name: tuple(x) if any(x) else None for name, x in options.items()}
         operands = (*starts, *(x.value for x in scanned))
-        if steady:
+        if some and steady:
             return ops.control.scan(*operands, body=self.way.body, num_scan_inputs=len(scanned), **chosen)
         made = ops.control.scan_by_loop(*operands, body=self.way.body, num_scan_inputs=len(scanned), **chosen)
         discard(self.way.body)

@@ -8,7 +8,7 @@ from ..dims import Dim, Expr, atoms, unknown
 from ..dtypes import BOOL, INT64
 from ..ir import Graph, Node, Value, captures, home
 from ..model import copy_node
-from ..types import SequenceType, TensorType, Type, map_dims
+from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
 from ._types import axis_of, join
 
 Join = Callable[[Type | None, Type | None], Type]
@@ -232,8 +232,13 @@ def _wider(taken: Type | None, made: Type | None, dim: Callable[[Dim, Dim], Dim]
 
 
 def _is_vague(t: Type | None) -> bool:
-    return isinstance(t, SequenceType) and isinstance(t.element, TensorType) and t.element.shape is None
+    """Whether not even a rank is known."""
+    t = t.element if isinstance(t, SequenceType) else t
+    return isinstance(t, TensorType) and t.shape is None
 
 
 def _same(a: Type | None, b: Type | None) -> bool:
+    """Whether two types are equal, and tell the same contents."""
+    if isinstance(a, SequenceType | OptionalType) and a == b:
+        return _same(a.element, b.element)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     return a == b and (not isinstance(a, TensorType) or not isinstance(b, TensorType) or a.known == b.known)

@@ -29,8 +29,8 @@ def attention(
     nonpad_kv_seqlen: Ints | None = None, *, is_causal: int = 0, kv_num_heads: int | None = None, left_window_size: int = -1,
     q_num_heads: int | None = None, qk_matmul_output_mode: int = 0, right_window_size: int = -1, scale: float | None = None,
     softcap: float = 0.0, softmax_precision: DType | None = None,
-) -> tuple[TensorType, MayOmit | None, MayOmit | None, MayOmit]:  # fmt: skip
-    """softmax(scale * q @ k' + bias) @ v for each head; then the keys and values with the past ones before them, where those are given, and the scores.
+) -> tuple[TensorType, MayOmit, MayOmit, MayOmit]:  # fmt: skip
+    """softmax(scale * q @ k' + bias) @ v for each head; then the keys and values, behind the past ones where those are given, and the scores.
 
     q, k, v are (N, heads, length, size), or (N, length, heads * size) with the numbers of heads; heads of q share those of k and v in equal parts.
     The bias is attn_mask, with what is_causal, the window sizes and nonpad_kv_seqlen forbid; a place that may see nothing gives zeros.
@@ -63,10 +63,9 @@ def attention(
     y = TensorType(q.dtype, (n, heads, queries, value_size) if q.rank == 4 else (n, queries, heads * value_size))
     total = keys if past_key is None else keys + past_key.shape[2]
     scores = TensorType(q.dtype, (n, heads, queries, total))
-    if past_key is None:
-        return y, None, None, scores
-    expect_shape(past_key, (n, shared, past_key.shape[2], key_size), "past_key")
-    expect_shape(past_value, (n, shared, past_key.shape[2], value_size), "past_value")
+    if past_key is not None:
+        expect_shape(past_key, (n, shared, past_key.shape[2], key_size), "past_key")
+        expect_shape(past_value, (n, shared, past_key.shape[2], value_size), "past_value")
     return y, TensorType(k.dtype, (n, shared, total, key_size)), TensorType(v.dtype, (n, shared, total, value_size)), scores
 
 
@@ -113,8 +112,9 @@ def _attention(
     y = _of_heads(ops.math.matmul(_shared(weights, v), ops.elementwise.cast_to(v, dtype)), q, v)
     if flat:
         y = _side_by_side(y)
-    present = (None, None) if past_key is None else (k, v)
-    return y, *present, shown[qk_matmul_output_mode]
+    if not flat and past_key is None:
+        k, v = ops.elementwise.identity(k), ops.elementwise.identity(v)
+    return y, k, v, shown[qk_matmul_output_mode]
 
 
 def _by_heads(x: Value, count: int) -> Value:

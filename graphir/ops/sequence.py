@@ -183,7 +183,7 @@ def sequence_map(input_sequence: Value, *additional_inputs: Value, body: Graph) 
     _element(input_sequence, "input_sequence")
     if len(body.inputs) != 1 + len(additional_inputs):
         raise RuleError(f"the body takes {len(body.inputs)} inputs; expected {1 + len(additional_inputs)}")
-    return [SequenceType(_taken_out(v.type)) for v in body.outputs]
+    return [SequenceType(_taken_out(v.type), input_sequence.type.empty) for v in body.outputs]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @sequence_map.gradient

@@ -37,10 +37,13 @@ def _dedupe(graph: Graph, outer: dict[tuple, Node], keep: Set[Value]) -> None:
 
 
 def _may_merge(v: Value | None, same: Value | None, keep: Set[Value]) -> bool:
-    """Whether `same` can be read in place of v. An output needs a name of its own, which `same` can give up only where it is no output and not to be kept."""
+    """Whether `same` can be read in place of v.
+
+    An output needs a name of its own, which `same` can give up only where it is no output and not to be kept; one of a body is made in the body.
+    """
     if v is None or same is None:
         return True
-    return v not in keep and not (v.is_output and (same.is_output or same in keep))
+    return v not in keep and not (v.is_output and (same.is_output or same in keep or same.graph is not v.graph))
 
 
 def _runs_again(node: Node) -> bool:

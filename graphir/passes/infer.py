@@ -92,12 +92,18 @@ class Inference:
         from ..ops._bodies import body_inputs, widened
 
         found, types = len(self.problems), body_inputs(node)
+        for name, given in types.items():  # what a state of unknown type, or an empty sequence, is on the first trip the file may tell
+            told = [
+                self._refined(node, t, v.declared) if t is None or isinstance(t, SequenceType) else t
+                for v, t in zip(node.bodies[name].inputs, given)
+            ]
+            types[name] = told
         while types:
             del self.problems[found:]
             for name, given in types.items():
                 body = node.bodies[name]
                 for v, t in zip(body.inputs, given):
-                    v.type = self._refined(node, t, v.declared) if t is None or isinstance(t, SequenceType) else t  # pyright: ignore[reportAttributeAccessIssue]
+                    v.type = t  # pyright: ignore[reportAttributeAccessIssue]
                 self.graph(body, opsets)
             types = widened(node)
 
@@ -134,8 +140,11 @@ class Inference:
                 return inferred
             shape = tuple(_sharper(a, b) for a, b in zip(inferred.shape, declared.shape))
             return inferred if shape == inferred.shape else TensorType(inferred.dtype, shape, inferred.known)
-        if isinstance(inferred, SequenceType | OptionalType) and isinstance(declared, type(inferred)):
-            return type(inferred)(self._refined(node, inferred.element, declared.element))  # a sequence that begins empty has a dtype alone
+        if isinstance(inferred, OptionalType) and isinstance(declared, OptionalType):
+            return OptionalType(self._refined(node, inferred.element, declared.element))
+        if isinstance(inferred, SequenceType) and isinstance(declared, SequenceType):
+            element = self._refined(node, inferred.element, declared.element)
+            return SequenceType(element, inferred.empty and element == inferred.element)
         return inferred
 
 

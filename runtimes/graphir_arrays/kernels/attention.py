@@ -14,6 +14,7 @@ from ..precision import in_single, widened
 def attention(site: Site) -> Bound:
     """One batched product for all heads, a softmax in place, one more product. The scores are kept only where they are read."""
     xp, a = site.xp, site.attributes
+    presents = [len(site.outputs) > i and site.outputs[i] is not None for i in (1, 2)]
     shown_mode = a["qk_matmul_output_mode"] if len(site.outputs) > 3 and site.outputs[3] is not None else None
 
     def run(
@@ -40,8 +41,9 @@ def attention(site: Site) -> Bound:
         weights = _softmax(xp, scores, bias, a["softmax_precision"])
         shown[3] = weights
         y = _weighted(xp, weights, v, flat).astype(q.dtype, copy=False)
-        present_key, present_value = (None, None) if past_key is None else (k, v)
-        return y, present_key, present_value, None if shown_mode is None else shown[shown_mode].astype(q.dtype, copy=False)
+        if past_key is None:  # what is handed out must not be an input
+            k, v = (x.copy() if wanted else None for x, wanted in zip((k, v), presents))
+        return y, k, v, None if shown_mode is None else shown[shown_mode].astype(q.dtype, copy=False)
 
     return Bound(run)
 

@@ -33,12 +33,20 @@ def transpose(xp, data, *, perm):
 
 @view
 def squeeze(xp, data, axes=None):
-    return xp.squeeze(data, axis=None if axes is None else tuple(axes.reshape(-1).tolist()))
+    return data.squeeze(axis=None if axes is None else tuple(axes.reshape(-1).tolist()))
 
 
 @view
 def unsqueeze(xp, data, axes):
-    return xp.expand_dims(data, tuple(axes.reshape(-1).tolist()))
+    places = axes.reshape(-1).tolist()
+    rank = data.ndim + len(places)
+    at = sorted({a % rank for a in places if -rank <= a < rank})
+    if len(at) < len(places):
+        raise ValueError(f"axes are {places}; expected each once, from {-rank} to {rank - 1}")
+    dims = list(data.shape)
+    for a in at:
+        dims.insert(a, 1)
+    return data.reshape(dims)
 
 
 @view
