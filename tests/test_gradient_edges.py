@@ -142,3 +142,29 @@ def test_the_curvature_of_a_constant_row() -> None:
     second = graphir.compile(graphir.gradient(graphir.gradient(Model(graph), of="y", wrt="x"), of="d_x", wrt="x"))
     at = {"x": np.full((1, 3), 2.0), "seed_y": np.array([[1.0, 2.0, 4.0]]), "seed_d_x": np.array([[1.0, 0.0, 3.0]])}
     assert np.isfinite(second.run(at)["d2_x"]).all()
+
+
+# ---- half floats -------------------------------------------------------------------------------------------------------------------------
+
+PICKED: list[tuple[str, list[Any], dict[str, Any]]] = [
+    ("Gather", [np.array([[0, 3], [3, 1]])], {}),
+    ("Gather", [np.array([2, 2, 0])], {"axis": 1}),
+    ("GatherElements", [np.array([[0, 0, 1, 2, 2]])], {"axis": 1}),
+    ("GatherND", [np.array([[0], [3], [3]])], {}),
+    ("Tile", [np.array([2, 3])], {}),
+    ("Pad", [np.array([1, 2, 0, 3])], {"mode": "reflect"}),
+]
+
+
+@pytest.mark.parametrize(("name", "operands", "attributes"), PICKED, ids=[row[0] for row in PICKED])
+def test_elements_that_are_read_twice_add_up_in_single_precision(name: str, operands: list[Any], attributes: dict[str, Any]) -> None:
+    """Which ONNX Runtime can, where it has no kernel that adds up numbers of 16 bits."""
+    graph = Graph("picked")
+    graph.output(BY_NAME[name](graph.input("x", TensorType("float16", (4, 5))), *operands, **attributes), "y")
+    model = graphir.gradient(Model(graph), of="y")
+    feeds = {"x": np.zeros((4, 5), "float16")}
+    shape = graphir.compile(model).run(feeds, ["y"])["y"].shape
+    feeds["seed_y"] = np.random.default_rng(0).standard_normal(shape).astype("float16")
+    ours, theirs = (graphir.compile(model, runtime).run(feeds)["d_x"] for runtime in ("numpy", "onnxruntime"))
+    assert ours.dtype == np.float16
+    np.testing.assert_allclose(theirs.astype("float32"), ours.astype("float32"), rtol=1e-3, atol=1e-3)

@@ -136,23 +136,24 @@ def test_every_exported_model_has_a_reference() -> None:
 # ---- the shape of what comes out ----------------------------------------------------------------------------------------------------
 
 
-def perceptron() -> Model:
+def perceptron(batch: Any = 64) -> Model:
     """64 rows of 784 numbers through three layers to a cross entropy."""
     rng = np.random.default_rng(0)
     graph = Graph("mlp")
-    h = graph.input("x", TensorType("float32", (64, 784)))
+    h = graph.input("x", TensorType("float32", (batch, 784)))
     sizes = [784, 256, 128, 10]
     for i, (n, m) in enumerate(pairwise(sizes), 1):
         w = graph.weight(f"w{i}", (rng.standard_normal((n, m)) / n**0.5).astype(np.float32))
         h = ops.math.gemm(h, w, graph.weight(f"b{i}", np.zeros(m, np.float32))).named(f"z{i}")
         h = ops.activation.relu(h).named(f"h{i}") if i < 3 else h
-    loss, _ = ops.loss.softmax_cross_entropy_loss(h, graph.input("y", TensorType("int64", (64,))))
+    loss, _ = ops.loss.softmax_cross_entropy_loss(h, graph.input("y", TensorType("int64", (batch,))))
     graph.output(loss, "loss")
     return Model(graph)
 
 
-def test_the_gradients_of_a_perceptron_take_few_nodes() -> None:
-    found = graphir.gradient(perceptron(), wrt=["w*", "b*"])
+@pytest.mark.parametrize("batch", (64, "N"))
+def test_the_gradients_of_a_perceptron_take_few_nodes(batch: Any) -> None:
+    found = graphir.gradient(perceptron(batch), wrt=["w*", "b*"])
     assert len(found.gradients) == 6
     nodes = [node.op.name for node in found.graph.nodes if node.op.name != "Constant"]
     assert len(nodes) <= 24, nodes

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import pytest
 
 import graphir
@@ -100,6 +101,9 @@ SIMPLER = [
     ("a shape that copies", lambda x: S.reshape(S.unsqueeze(E.exp(x), [0]), [0, -1, 2]), "Exp Unsqueeze Reshape"),
     ("a shape with ones", lambda x: S.unsqueeze(S.reshape(x, [0, 2, -1]), [1, -1]), "Reshape"),
     ("a copied dim that would move", lambda x: S.unsqueeze(S.reshape(x, [0, 2, -1]), [0]), "Reshape Unsqueeze"),
+    ("times one part of x", lambda x: E.mul(x, E.div(1.0, E.exp(x))), "Exp Div"),
+    ("one part of x that is read twice", lambda x: E.sub(E.mul(E.exp(x), y := E.div(1.0, E.exp(x))), y), "Exp Exp Div Mul Sub"),
+    ("one part of a smaller one", lambda x: E.mul(E.div(1.0, ops.reduce.reduce_max(E.exp(x), [0], keepdims=0)), x), "Exp ReduceMax Div"),
     ("Sum repeats by itself", lambda x: E.sum_(S.expand(ops.reduce.reduce_max(x, [1]), S.shape(x)), x), "ReduceMax Sum"),
 ]  # fmt: skip
 
@@ -114,6 +118,25 @@ def test_fewer_nodes_make_the_same(name: str, build: Callable[[Value], Value], n
     feeds = {"x": np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)}
     ((before,), (after,)) = (graphir.compile(m).run(feeds).values() for m in (model, simpler))
     np.testing.assert_allclose(after, before, rtol=1e-6)
+
+
+def test_what_a_body_gives_stays_its_own() -> None:
+    """Though the graph around it has computed the same."""
+    graph = Graph("outer")
+    x = graph.input("x", TensorType("float32", (3,)))
+    branches = {}
+    for name in ("then_branch", "else_branch"):
+        branches[name] = branch = ops.control.body_in(x, name)
+        with branch:
+            ops.control.yields(branch, E.exp(x) if name == "then_branch" else E.neg(E.exp(x)))
+    (y,) = ops.control.if_(ops.logic.greater(ops.reduce.reduce_sum(x, keepdims=0), 0.0), **branches)
+    graph.nodes.insert(0, graph.nodes.pop(graph.nodes.index(graph.output(E.exp(x), "e").node)))  # pyright: ignore[reportArgumentType]
+    graph.output(y, "y")
+    model = Model(graph)
+    dedupe(model)
+    assert verify(model) == []
+    assert [[n.op.name for n in b.nodes] for b in branches.values()] == [["Exp"], ["Neg"]]
+    onnx.checker.check_model(onnx.load_from_string(graphir.dumps(model, "onnx")), full_check=True)
 
 
 def test_rules_name_declared_ops() -> None:

@@ -136,6 +136,17 @@ def gathered(x, w, m, flag):
     return s, matmul(w, reduce_sum(concat_from_sequence(q, axis=0, new_axis=1), [0], keepdims=0))
 
 
+def taken_apart(x, w, m, flag):
+    """A matrix of as many rows as the run says, none too, taken apart along its first axis in three ways."""
+    rows = ops.shape.slice_(w, [0], ops.shape.unsqueeze(m, [0]), [0])
+    sizes = ops.shape.expand(np.array([1]), ops.shape.unsqueeze(m, [0]))
+    found = (split_to_sequence(rows, axis=0, keepdims=0), split_to_sequence(rows, axis=0), split_to_sequence(rows, sizes, axis=0))
+    return tuple(
+        concat_from_sequence(sequence_insert(s, mul(x if i == 0 else ops.shape.unsqueeze(x, [0]), 2.0)), axis=-1)
+        for i, s in enumerate(found)
+    )
+
+
 def doubled(x, w, m, flag):
     """As often as the numbers say, a state that is twice as long after each trip, of which an If and an inner Loop read all."""
 
@@ -159,6 +170,7 @@ ROWS = [
     Row(consumed),
     Row(walked),
     Row(gathered),
+    Row(taken_apart),
     Row(doubled, feeds=({},)),
 ]
 

@@ -240,14 +240,23 @@ class Trips:
         return found
 
     def _tell_dims(self) -> None:
-        """Where of a value that would be made again only the dims are read, let the forward body tell these, which may differ from trip to trip."""
+        """Where of a value that would be made again only the dims are read, let an outer value that has them tell them, or else the forward body.
+
+        What that one tells may differ from trip to trip.
+        """
         body = self.way.body
+        outer = [v for v in (*self.initial, *captures(self.body)) if isinstance(v.type, TensorType) and v.type.shape is not None]
         for v, copy in reversed(self.way.values.items()):
             if copy.graph is not body or v in self.elements or not copy.uses:
                 continue
             readers = [n for n in copy.uses if isinstance(n, Node) and n.op is ops.shape.shape]
             if len(readers) == len(copy.uses):
-                self.inputs += [self._dims(v, reader) for reader in readers]
+                like = next((x for x in outer if isinstance(v.type, TensorType) and x.type.shape == v.type.shape), None)
+                for reader in readers:
+                    if like is not None:
+                        reader.set_inputs((like,))
+                    else:
+                        self.inputs.append(self._dims(v, reader))
                 if copy.node is not None and not any(y is not None and y.uses for y in copy.node.outputs):
                     copy.node.discard()
         body.sweep()
@@ -304,20 +313,35 @@ class Trips:
 
     def _keep(self, v: Value, source: Value) -> None:
         """Let the forward node carry a sequence of what a value was, and the new body take it from there in place of its input v."""
-        sequence, way = ops.sequence, self.way
-        if isinstance(source.type, SequenceType):
-            taken, kept = self._carry(self._expect_tensor(source.type.element, source), lambda tape: sequence.appended(tape, source))
-            with self.body:
-                place = [self._told(x) for x in (sequence.sequence_length(taken), sequence.sequence_length(source))]
-        else:
-            kept = self._kept(source)
-            if kept is None:
-                _, kept = self._carry(self._expect_tensor(source.type, source), lambda tape: sequence.sequence_insert(tape, source))
-            place = [way.values[self.body.inputs[0]]]
-        with way.body, way.body.after(None):
-            made = sequence.part(kept, *place) if isinstance(source.type, SequenceType) else sequence.sequence_at(kept, *place)
+        rebuilt = self._part_of_kept if isinstance(source.type, SequenceType) else self._element_of_kept
+        made = rebuilt(source)
         made.type = v.type
-        way.body.replace_uses(v, made)
+        self.way.body.replace_uses(v, made)
+
+    def _element_of_kept(self, v: Value) -> Value:
+        """A tensor as it was: the element of the trip's number."""
+        kept = self._kept(v)
+        if kept is None:
+            _, kept = self._carry(self._expect_tensor(v.type, v), lambda tape: ops.sequence.sequence_insert(tape, v))
+        with self.way.body, self.way.body.after(None):
+            return ops.sequence.sequence_at(kept, self.way.values[self.body.inputs[0]])
+
+    def _part_of_kept(self, v: Value) -> Value:
+        """A sequence as it was: so many elements from where they began; the first ones of what it became, where each trip only adds one to its end."""
+        self._expect_tensor(v.type.element, v)  # pyright: ignore[reportAttributeAccessIssue]
+        sequence, start = ops.sequence, None
+        k = self.taken.index(v) if v in self.taken else None
+        last = None if k is None else self.made[k].node
+        if k is not None and last is not None and last.op is sequence.sequence_insert and last.inputs[0] is v and len(last.inputs) == 2:
+            kept = self._output(k)
+        else:
+            taken, kept = self._carry(v.type.element, lambda tape: sequence.appended(tape, v))  # pyright: ignore[reportAttributeAccessIssue]
+            with self.body:
+                start = self._told(sequence.sequence_length(taken))
+        with self.body:
+            count = self._told(sequence.sequence_length(v))
+        with self.way.body, self.way.body.after(None):
+            return sequence.part(kept, count, start)
 
     def _kept(self, v: Value) -> Value | None:
         """The sequence of what a tensor was, where the forward node carries it already."""

@@ -49,15 +49,15 @@ def is_float(v: Value | None) -> bool:
     return v is not None and (v.type is None or _has_floats(v.type))
 
 
-def zeros_like(x: Value, dims: Value | list[int] | None = None, fill: float = 0) -> Value:
-    """Zeros of the type of x, or of its dtype in another shape; filled with another number if one is given. Of a sequence: zeros like each element."""
+def zeros_like(x: Value, dims: Value | list[int] | None = None, fill: float = 0, dtype: np.dtype | None = None) -> Value:
+    """Zeros of the type of x, or in another shape, of another dtype, another number. Of a sequence: zeros like each element."""
     if isinstance(x.type, SequenceType):
         return ops.sequence.each(zeros_like, x)
     if not isinstance(x.type, TensorType):
         raise GradientError(f"{x.name} is {x.type}; only of tensors and sequences of them zeros can stand for a gradient")
     dims = shape_of(x) if dims is None else dims
     return ops.create.constant_of_shape(
-        x.graph.number(dims, INT64) if isinstance(dims, list) else dims, value=Tensor.of(np.full(1, fill, x.dtype))
+        x.graph.number(dims, INT64) if isinstance(dims, list) else dims, value=Tensor.of(np.full(1, fill, dtype or x.dtype))
     )
 
 

@@ -1,11 +1,12 @@
 """Bringing elements back to where they came from: what the gradient rules of operators that only move elements share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import graphir.ops as ops
 
 from ..dims import Dim
-from ..dtypes import INT64
+from ..dtypes import BFLOAT16, FLOAT16, FLOAT32, INT64
 from ..ir import Value
 from ._gradient import shaped_as, zeros_like
 
@@ -92,6 +93,20 @@ def middle_axis(x: Value, axis: Value) -> Value:
     return ops.shape.reshape(x, ops.shape.concat(before, ops.index.gather(dims, at), after, axis=0), allowzero=1)
 
 
+def added_up(updates: Value, x: Value, places: Value, axis: int | None = None, dims: Any = None) -> Value:
+    """Zeros like x, or of these dims, to which updates are added: at tuples of places, as ScatterND has them, or at places along an axis.
+
+    Numbers of 16 bits are added up as float32: fewer digits are lost, and ONNX Runtime adds no others.
+    """
+    wide = FLOAT32 if x.dtype in (FLOAT16, BFLOAT16) else x.dtype
+    zeros, updates = zeros_like(x, dims, dtype=wide), ops.elementwise.cast_to(updates, wide)
+    if axis is None:
+        added = ops.index.scatter_nd(zeros, places, updates, reduction="add")
+    else:
+        added = ops.index.scatter_elements(zeros, places, updates, axis=axis, reduction="add")
+    return ops.elementwise.cast_to(added, x.dtype)
+
+
 def scatter_back(dy: Value, x: Value, move: Callable[[Value], Value]) -> Value:
     """The gradient of x where y = move(x) only picks elements: the positions are moved as the elements were, and dy is added there to zeros.
 
@@ -99,6 +114,5 @@ def scatter_back(dy: Value, x: Value, move: Callable[[Value], Value]) -> Value:
     """
     count = ops.shape.size(x)
     positions = move(reshape_like(ops.create.range_(0, count, 1), x))
-    zeros = zeros_like(x, ops.shape.reshape(count, [1]))
-    flat = ops.index.scatter_elements(zeros, ops.shape.reshape(positions, [-1]), ops.shape.reshape(dy, [-1]), reduction="add")
+    flat = added_up(ops.shape.reshape(dy, [-1]), x, ops.shape.reshape(positions, [-1]), axis=0, dims=ops.shape.reshape(count, [1]))
     return reshape_like(flat, x)

@@ -12,7 +12,8 @@ from ..dtypes import DTYPES, FLOAT32, INT64, STRING
 from ..ir import Graph, Value
 from ..tensors import SparseTensor, Tensor
 from ..types import KNOWN_LIMIT, TensorType
-from ._gradient import declare_none, zeros_like
+from ._gradient import declare_none
+from ._layout import added_up
 from ._op import T1, DType, Ints, RuleError, T, op
 from ._types import (
     BOOLEAN,
@@ -171,8 +172,8 @@ def one_hot(indices: T1, depth: Depth, values: OffOn, *, axis: int = -1) -> Tens
 def one_hot_gradient(dy, y, indices, depth, values, *, axis):
     off_on = np.array([0, 1], values.dtype)  # runtimes have but few combinations of dtypes: that of values is one
     chosen = one_hot(indices, depth, off_on, axis=axis)
-    chosen, zeros = ops.elementwise.cast(chosen, to="int64"), zeros_like(values)
-    return None, None, ops.index.scatter_elements(zeros, ops.shape.reshape(chosen, [-1]), ops.shape.reshape(dy, [-1]), reduction="add")
+    chosen = ops.shape.reshape(ops.elementwise.cast(chosen, to="int64"), [-1])
+    return None, None, added_up(ops.shape.reshape(dy, [-1]), values, chosen, axis=0)
 
 
 @op("RandomNormal", since=22, random=True)

@@ -9,7 +9,7 @@ from ..dtypes import INT64
 from ..ir import Value
 from ..types import TensorType
 from ._gradient import declare_none, expand_to, shape_of, shaped_as, zeros_like
-from ._layout import Margins, among_zeros, positions, reshape_like, scatter_back, size_of, vector
+from ._layout import Margins, added_up, among_zeros, positions, reshape_like, scatter_back, size_of, vector
 from ._op import Bool, Floats, Index, Ints, MayOmit, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, expect_vectors, int_vector, kept, known_ints, unknowns
 from .elementwise import add, cast, cast_like, div, mod, mul, sub, where
@@ -54,14 +54,14 @@ def add_along(dy: Value, data: Value, indices: Value, axis: int) -> Value:
         indices = cast(indices, to="int64")
     tuples = ops.shape.unsqueeze(indices, [-1])
     if axis == 0:
-        return scatter_nd(zeros_like(data), tuples, dy, reduction="add")
+        return added_up(dy, data, tuples)
     # ScatterND writes along the first axis: that of data comes to the front, and goes back.
     order = (axis, *(i for i in range(data.rank) if i != axis))
     picked = tuple(range(axis, axis + indices.rank))
     updates = ops.shape.transpose(dy, perm=picked + tuple(i for i in range(data.rank - 1 + indices.rank) if i not in picked))
     dims = shape_of(data)
     dims = [dims[i] for i in order] if isinstance(dims, list) else gather(dims, list(order))
-    added = scatter_nd(zeros_like(data, dims), tuples, updates, reduction="add")
+    added = added_up(updates, data, tuples, dims=dims)
     return ops.shape.transpose(added, perm=tuple(order.index(i) for i in range(data.rank)))
 
 
@@ -74,7 +74,7 @@ def gather_elements(data: T, indices: Index, *, axis: int = 0) -> TensorType:
 
 @gather_elements.gradient
 def gather_elements_gradient(dy, y, data, indices, *, axis):
-    return scatter_elements(zeros_like(data), indices, dy, axis=axis, reduction="add"), None
+    return added_up(dy, data, indices, axis), None
 
 
 @op("GatherND", since=13, T=CLASSIC | FLOAT)
@@ -96,7 +96,7 @@ def gather_nd(data: T, indices: Ints, *, batch_dims: int = 0) -> TensorType:
 def gather_nd_gradient(dy, y, data, indices, *, batch_dims):
     if batch_dims:
         return scatter_back(dy, data, lambda x: gather_nd(x, indices, batch_dims=batch_dims)), None
-    return scatter_nd(zeros_like(data), indices, dy, reduction="add"), None
+    return added_up(dy, data, indices), None
 
 
 @op("ScatterElements", since=18, T=CLASSIC | FLOAT, Tind=INDEX)

@@ -13,7 +13,7 @@ from ..ir import Value
 from ..types import TensorType
 from . import _ties
 from ._gradient import shaped_as, zeros_like
-from ._layout import reshape_like, sizes_of, vector
+from ._layout import added_up, reshape_like, sizes_of, vector
 from ._op import MayOmit, Op, RuleError, T, op
 from ._types import FLOAT, differ, dtypes, expect_shape
 from ._windows import (
@@ -120,11 +120,9 @@ def max_pool_gradient(dys, ys, x, *, storage_order, **how):
     found = windows(x.shape[2:], *(how[k] for k in ("kernel_shape", "strides", "dilations", "pads", "auto_pad", "ceil_mode")))
     apart = all(s.stride >= s.reach and s.begin == s.end == 0 for s in found)  # no element is picked twice
     count = prod(x.shape) if all(isinstance(d, int) for d in x.shape) else None
-    zeros = zeros_like(x, ops.shape.reshape(ops.shape.size(x), [1]) if count is None else [count])
-    flat = ops.index.scatter_elements(
-        zeros, ops.shape.reshape(indices, [-1]), ops.shape.reshape(dys[0], [-1]), reduction="none" if apart else "add"
-    )
-    return reshape_like(flat, x)
+    dims = ops.shape.reshape(ops.shape.size(x), [1]) if count is None else [count]
+    places, dy = (ops.shape.reshape(v, [-1]) for v in (indices, dys[0]))
+    return reshape_like(ops.index.scatter_elements(zeros_like(x, dims), places, dy) if apart else added_up(dy, x, places, 0, dims), x)
 
 
 @op("AveragePool", since=22, T=FLOAT)

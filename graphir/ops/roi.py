@@ -9,8 +9,7 @@ import graphir.ops as ops
 from ..ir import Value
 from ..types import TensorType
 from ._corners import count, images, in_batch, inside, last_of, reshaped, rows, times, widened
-from ._gradient import zeros_like
-from ._layout import size_of
+from ._layout import added_up, size_of
 from ._op import T1, Ints, RuleError, T, op
 from ._types import FLOAT, differ, known_ints
 
@@ -186,8 +185,7 @@ def _by_bin(dy: Value) -> Value:
 def _add_to(x: Value, dy: Value, index: Value) -> Value:
     """Zeros in the shape of x, to which dy is added: rows (..., C) at row numbers (...), or single numbers, each in its own column, at as many."""
     there = rows(x)
-    zeros = zeros_like(there)
     if index.rank != dy.rank:
-        return images(ops.index.scatter_nd(zeros, ops.shape.unsqueeze(index, [-1]), dy, reduction="add"), x)
+        return images(added_up(dy, there, ops.shape.unsqueeze(index, [-1])), x)
     index, dy = (reshaped(v, times(size_of(dy, 0), count(dy, 1, 2)), size_of(dy, 2)) for v in (index, dy))
-    return images(ops.index.scatter_elements(zeros, index, dy, axis=0, reduction="add"), x)
+    return images(added_up(dy, there, index, axis=0), x)

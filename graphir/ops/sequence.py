@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 import graphir.ops as ops
 
 from ..dims import Dim, relabel, unknown
@@ -11,6 +13,7 @@ from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
 from ._backward import Backward, typed_as, types_of
 from ._bodies import body_in, paste, yield_more, yields
 from ._gradient import GradientError, declare_none, zeros_like
+from ._layout import sizes_of, vector
 from ._op import DType, Index, RuleError, T, op
 from ._types import CLASSIC, INDEX, axis_of, dtypes, join, known_ints
 from .control import loop
@@ -152,7 +155,15 @@ def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, ke
 
 @split_to_sequence.gradient
 def split_to_sequence_gradient(dy, y, input, split=None, *, axis, keepdims):
-    return typed_as(concat_from_sequence(dy, axis=axis, new_axis=int(split is None and not keepdims)), input), None
+    axis = axis_of(axis, input.rank)
+    stacks = split is None and not keepdims
+    if isinstance(input.shape[axis], int) and input.shape[axis] > 0:
+        return typed_as(concat_from_sequence(dy, axis=axis, new_axis=int(stacks)), input), None
+    # There may be no pieces, and nothing cannot be joined: a piece of zeros stands before them, and goes again.
+    around = [*sizes_of(input, 0, axis), *([] if stacks else [1]), *sizes_of(input, axis + 1)]
+    first = zeros_like(input, vector(around))
+    joined = concat_from_sequence(sequence_insert(dy, first, 0), axis=axis, new_axis=int(stacks))
+    return typed_as(ops.shape.slice_(joined, [1], [np.iinfo(np.int64).max], [axis]), input), None
 
 
 @op("ConcatFromSequence", since=11)
@@ -244,10 +255,10 @@ def appended(sequence: Value, more: Value) -> Value:
     return _copied(sequence, more, sequence_length(more), lambda i: i)
 
 
-def part(sequence: Value, start: Value, count: Value) -> Value:
-    """So many elements of a sequence, from a place on."""
-    empty = sequence_empty(home([start, count]), dtype=NAMES[sequence.type.element.dtype])  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
-    return _copied(empty, sequence, count, lambda i: ops.elementwise.add(start, i))
+def part(sequence: Value, count: Value, start: Value | None = None) -> Value:
+    """So many elements of a sequence, from a place on, or the first ones."""
+    empty = sequence_empty(home([count, start]), dtype=NAMES[sequence.type.element.dtype])  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+    return _copied(empty, sequence, count, lambda i: i if start is None else ops.elementwise.add(start, i))
 
 
 def _copied(onto: Value, source: Value, count: Value, place: Callable[[Value], Value]) -> Value:

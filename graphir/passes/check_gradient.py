@@ -116,11 +116,17 @@ def _row(trial: "_Trial", address: str, v: Value, rng: np.random.Generator, tole
 
 def _along(trial: "_Trial", address: str, v: Value, here: np.ndarray, rng: np.random.Generator, tolerance: float) -> list[Row]:
     """The comparisons along a direction, step by step until one is ok. here: from where the value is changed, beyond what it is."""
+    elsewhere = Row(address, np.nan, np.nan, np.inf, ok=False, note="an output has another shape a small step away")
+    if here.any() and trial.loss(address, v, here) is None:
+        return [elsewhere]
     direction = rng.standard_normal(here.shape)
     along = float((trial.gradient(address, v, here) * direction).sum())
     rows = []
     for h in STEPS:
         ahead, behind = (trial.loss(address, v, here + s * direction) for s in (h, -h))
+        if ahead is None or behind is None:
+            rows.append(elsewhere)
+            continue
         difference = (ahead - behind) / (2 * h)
         scale = max(abs(along), abs(difference), 1e-3 * trial.scale)  # below that the digits of the loss say nothing
         error = abs(along - difference) / scale if scale else 0.0
@@ -152,6 +158,7 @@ class _Trial:
         nodes = (node for graph in found.model.graphs() for node in graph.nodes)
         self._is_random = any(map(is_random, nodes))
         outputs = self._run({}, [*found.gradients.values(), *found.seeds])
+        self._shapes = {name: np.shape(outputs[name]) for name in found.seeds}
         self.terms = sum(np.size(outputs[name]) for name in found.seeds)
         self.scale = float(np.sqrt(sum(np.square(term).sum() for term in self._terms(outputs))))
         self._here = {a: np.asarray(outputs[name]) for a, name in found.gradients.items()}
@@ -171,9 +178,12 @@ class _Trial:
         name = self.found.gradients[address]
         return np.asarray(self._changed(address, v, change, [name])[name])
 
-    def loss(self, address: str, v: Value, change: np.ndarray) -> float:
-        """The loss where one value is changed."""
-        return float(sum(term.sum() for term in self._terms(self._changed(address, v, change, list(self.found.seeds)))))
+    def loss(self, address: str, v: Value, change: np.ndarray) -> float | None:
+        """The loss where one value is changed; None where that changes the shape of an output."""
+        outputs = self._changed(address, v, change, list(self.found.seeds))
+        if any(np.shape(outputs[name]) != shape for name, shape in self._shapes.items()):
+            return None
+        return float(sum(term.sum() for term in self._terms(outputs)))
 
     def _terms(self, outputs: Mapping[str, Any]) -> list[np.ndarray]:
         return [np.asarray(outputs[name]) * self.feeds.get(seed.name, 1.0) for name, seed in self.found.seeds.items()]

@@ -132,6 +132,8 @@ def find_sources(model: Model, targets: dict[str, Value], wrt: Sequence[str] | N
     """
     sources = {a: v for a, v in model.addresses().items() if _is_source(v)}
     behind = _behind(model.graph, targets.values())
+    if wrt is not None and not wrt:
+        raise GradientError("`wrt` is empty; name at least one input or weight, or leave it out for all")
     if wrt is not None:
         return [_matching(model, sources, behind, pattern, targets) for pattern in wrt]
     found = {a: v for a, v in sources.items() if v in behind and v.node is None and is_float_tensor(v)}

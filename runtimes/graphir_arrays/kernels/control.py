@@ -44,6 +44,10 @@ def scan(xp, *inputs, body, num_scan_inputs, scan_input_axes, scan_input_directi
         if trip == 0:
             stacks = [xp.empty((trips, *x.shape), x.dtype) for x in made[count:]]
         for stack, x, d in zip(stacks, made[count:], directions):
+            if x.shape != stack.shape[1:]:
+                raise ValueError(
+                    f"Scan: a scan output has shape {list(x.shape)} on trip {trip}, and had {list(stack.shape[1:])}; expected one shape"
+                )
             stack[trips - 1 - trip if d else trip] = x
     return [*state, *(xp.moveaxis(x, 0, a) for x, a in zip(stacks, scan_output_axes or [0] * len(types)))]
 
