@@ -17,12 +17,11 @@ from graphir.ops.sequence import (
     sequence_at,
     sequence_construct,
     sequence_empty,
-    sequence_erase,
     sequence_insert,
     sequence_length,
 )
 from graphir.passes.infer import infer
-from graphir.types import SequenceType, Type
+from graphir.types import Type
 
 ADD, MUL, EXP, CONCAT, SHAPE, GATHER, LESS, IDENTITY = (
     OPS["", name] for name in ("Add", "Mul", "Exp", "Concat", "Shape", "Gather", "Less", "Identity")
@@ -260,43 +259,6 @@ def test_a_loop_that_grows_a_sequence() -> None:
     y, n = run(graph, last, length, x=feed)
     assert n == 4
     np.testing.assert_array_equal(y, feed + 1)
-
-
-@pytest.mark.parametrize("declared", ("N", "N1", 3), ids=str)
-def test_what_a_file_says_of_the_elements_does_not_keep_types_from_settling(declared: Any) -> None:
-    """What each trip inserts is of another size than the file says that the sequence holds."""
-    graph = Graph()
-    x = graph.input("x", tensor("N"))
-    made = body(
-        x,
-        [COUNT, FLAG, SequenceType(tensor(declared))],
-        lambda i, go, q: (go, sequence_insert(sequence_erase(q, 0), ADD(CONCAT(x, x, axis=0), 1.0))),
-    )
-    (grown,) = loop(2, None, sequence_construct(x, x), body=made)
-    graph.output(sequence_at(grown, -1), "y")
-    loaded = graphir.loads(graphir.dumps(Model(graph), "onnx"))
-    assert text(loaded.outputs[0]) in ("float32[?]", "float32[2*N]")
-
-
-def test_a_sequence_of_known_numbers_that_a_loop_replaces() -> None:
-    graph = Graph()
-    x = graph.input("x", tensor(3))
-
-    def build(i: Value, go: Value, q: Value) -> tuple[Value, ...]:
-        return go, sequence_insert(q, ADD(i, 10)), sequence_at(q, -1)
-
-    start = sequence_construct(OPS["", "Size"](x))  # known to be 3
-    _, seen = loop(3, None, start, body=body(x, [COUNT, FLAG, SequenceType(COUNT)], build))
-    (made,) = run(graph, seen, x=np.ones(3, "float32"))
-    assert made.tolist() == [3, 10, 11]
-
-
-def test_what_a_scan_stacks_has_one_shape() -> None:
-    graph = Graph()
-    x = graph.input("x", tensor("N"))
-    made = body(x, [tensor()], lambda a: (OPS["", "Compress"](x, LESS(x, a), axis=0),))
-    with pytest.raises(Exception, match=r"a scan output has shape \[1\] on trip 1, and had \[0\]; expected one shape"):
-        run(graph, *scan(x, body=made, num_scan_inputs=1), x=np.arange(3, dtype="float32"))
 
 
 # ---- running ----------------------------------------------------------------------------------------------------------------------------

@@ -117,6 +117,20 @@ def test_a_raised_opset_is_noted(name: str, said: str | None, opset: int, tmp_pa
     assert capsys.readouterr().err == (f"note: {said}\n" if said else "")
 
 
+def test_a_part_of_a_shape_moves_no_model_to_a_newer_opset() -> None:
+    """It is a Slice of the shape there, so that gradients are written where the model stands."""
+    text = '<ir_version: 6, opset_import: ["": 11]> g (float[N,3,M] x) => (float[N,3,1] y) { k = Constant<value = int64[1] {1}> () y = Gather<axis=2> (x, k) }'
+    proto = onnx.parser.parse_model(text)
+    gradient = graphir.gradient(graphir_onnx.from_proto(proto), wrt="x")
+    assert any(node.op.name == "Shape" and node.attributes for node in gradient.graph.nodes)
+    written = graphir_onnx.to_proto(gradient)
+    assert written.opset_import[0].version == 11
+    onnx.checker.check_model(written, full_check=True)
+    feeds = {"x": np.ones((2, 3, 4), np.float32), "seed_y": np.ones((2, 3, 1), np.float32)}
+    ours, theirs = (graphir.compile(gradient, runtime).run(feeds)["d_x"] for runtime in ("numpy", "onnxruntime"))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_raised_ir_version_is_noted() -> None:
     model = graphir_onnx.from_proto(helper.make_model(helper.make_graph([], "g", [], []), ir_version=7))
     model.graph.weight("w", np.ones(1, DTYPES["float8_e5m2"]))

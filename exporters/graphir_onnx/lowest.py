@@ -30,6 +30,7 @@ _IR_OF_DTYPE = {
     **dict.fromkeys(("float6_e2m3fn", "float6_e3m2fn"), 14),
 }  # fmt: skip
 _IR = {DTYPES[name]: version for name, version in _IR_OF_DTYPE.items()}
+_AS_SEVERAL = {"Shape": 10}  # operators that older opsets say as a few nodes, and from which opset on: a part of a shape is a Slice of it
 Note = Callable[[str], object]  # is told what a file says otherwise than was asked
 
 
@@ -132,13 +133,16 @@ def _nodes(model: Model) -> Iterator[Node]:
 
 
 def lowest(node: Node) -> int:
-    """The oldest opset that can say a node, which stands in the newest form, as one node with these element types; 1 where that is not known of its operator."""
+    """The oldest opset that can say a node, which stands in the newest form, with these element types; 1 where that is not known of its operator.
+
+    It must say it as one node, but for a few operators that would otherwise move a whole model to a newer opset.
+    """
     found = 1
     for version, form in forms(node):
         if found > 1 and _wrong_type(form, version, _read(node)):
             break
         found = version
-    return found
+    return min(found, _AS_SEVERAL.get(str(node.op), found))
 
 
 def _read(node: Node) -> list[Value | None]:

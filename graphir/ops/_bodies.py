@@ -9,6 +9,7 @@ from ..dtypes import BOOL, INT64
 from ..ir import Graph, Node, Value, captures, home
 from ..model import copy_node
 from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
+from ._op import RuleError
 from ._types import axis_of, join
 
 Join = Callable[[Type | None, Type | None], Type]
@@ -214,7 +215,7 @@ def widened(node: Node) -> dict[str, list[Type | None]]:
     types: list[Type | None] = [v.type for v in body.inputs]
     found = {i: _wider(types[i], out.type, dim) for i, out in enumerate(body.outputs[:count], first)}
     found = {i: t for i, t in found.items() if not _same(t, types[i])}
-    told = {i: t for i, t in found.items() if not _is_vague(t)}
+    told = {i: t for i, t in found.items() if not is_vague(t)}
     for i, t in (told or found).items():  # what is vague may be so only as long as it hangs on what began empty
         types[i] = t
     return {"body": types} if found else {}
@@ -231,7 +232,17 @@ def _wider(taken: Type | None, made: Type | None, dim: Callable[[Dim, Dim], Dim]
     return taken if made is None or taken is None else join(taken, made, dim)
 
 
-def _is_vague(t: Type | None) -> bool:
+def joined(a: Type | None, b: Type | None) -> Type | None:
+    """The type of what is of type a or b; a where they have none in common."""
+    if a is b or a is None or b is None:
+        return a
+    try:
+        return join(a, b, lambda x, y: x if x == y else unknown())
+    except RuleError:
+        return a
+
+
+def is_vague(t: Type | None) -> bool:
     """Whether not even a rank is known."""
     t = t.element if isinstance(t, SequenceType) else t
     return isinstance(t, TensorType) and t.shape is None

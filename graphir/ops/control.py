@@ -8,10 +8,11 @@ from ..dims import Dim, max_, nonnegative, unknown
 from ..dtypes import BOOL, INT64
 from ..ir import Graph, Node, Value, captures
 from ..types import TensorType, Type
-from ._backward import Backward, Scanned, Trips, typed_as, types_of
+from ._backward import Backward, typed_as, types_of
 from ._bodies import at_exit, body_in, is_unknown, paste, yield_more, yields
 from ._gradient import zeros_like
 from ._op import Bool, Ints, RuleError, op
+from ._trips import Scanned, Trips
 from ._types import axis_of, known_dims
 
 

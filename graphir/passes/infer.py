@@ -13,6 +13,9 @@ from .misfit import STUMBLES, missing_input, stumbled
 
 INLINED = 50_000  # nodes of called functions that are typed at most: functions that call each other twice unfold without bounds
 
+ROUNDS = 2000  # bodies that are typed with all patience
+RETOLD = 64  # loops that are typed once more with what the file says of them, at most: each doubles what those in it cost
+
 
 class Problem(NamedTuple):
     """A node whose types do not fit, and why. declared: it is only that the file declares another type than is made."""
@@ -37,6 +40,9 @@ class Inference:
         self.model = model
         self.trust_declared = trust_declared
         self.budget = INLINED
+        self.retold = self.rounds = 0
+        self.depth = 0  # of the bodies that are being typed
+        self.settled: dict[Graph, list[Type | None]] = {}  # what the inputs of bodies came to, until the outermost is typed
         self.problems: list[Problem] = []
 
     def graph(self, graph: Graph, opsets: Mapping[str, int]) -> list[Problem]:
@@ -88,24 +94,52 @@ class Inference:
         return [] if opset is None or is_current(node.op, opset) else types_of_old_form(node, node.inputs, opset, opsets)
 
     def _bodies(self, node: Node, opsets: Mapping[str, int]) -> None:
-        """Type the bodies of a node. What a loop carries may change its shape: dims that do not stay the same are widened until they do."""
-        from ..ops._bodies import body_inputs, widened
+        """Type the bodies of a node.
 
-        found, types = len(self.problems), body_inputs(node)
-        for name, given in types.items():  # what a state of unknown type, or an empty sequence, is on the first trip the file may tell
-            told = [
-                self._refined(node, t, v.declared) if t is None or isinstance(t, SequenceType) else t
-                for v, t in zip(node.bodies[name].inputs, given)
-            ]
-            types[name] = told
+        Where not even a rank comes out for what a loop carries, as where a sequence begins empty and is read before it grows, what the file or the
+        builder says of it is taken to hold.
+        """
+        from ..ops._bodies import body_inputs, is_vague
+
+        types = body_inputs(node)
+        said = {name: [v.declared or v.type for v in node.bodies[name].inputs] for name in types}
+        found = [(name, i, t) for name, given in said.items() for i, t in enumerate(given[: len(types[name])])]
+        for name, i, t in found:
+            types[name][i] = types[name][i] or t
+        self._settle(node, types, opsets)
+        told = [(name, i, t) for name, i, t in found if t is not None and not is_vague(t) and is_vague(node.bodies[name].inputs[i].type)]
+        if told and self.retold < RETOLD:
+            self.retold += 1
+            for name, i, t in told:
+                types[name][i] = self._refined(node, types[name][i], t)
+            for body in node.bodies.values():
+                for graph in body.walk():
+                    self.settled.pop(graph, None)
+            self._settle(node, types, opsets)
+
+    def _settle(self, node: Node, types: dict[str, list[Type | None]], opsets: Mapping[str, int]) -> None:
+        """Type the bodies of a node whose inputs have these types on the first trip. What does not stay the same is widened until it does.
+
+        Where the graph around them is typed once more, with wider types, each body goes on from what it came to: else n bodies in each other took 2^n rounds.
+        """
+        from ..ops._bodies import is_vague, joined, widened
+
+        found = len(self.problems)
+        self.depth += 1
         while types:
             del self.problems[found:]
             for name, given in types.items():
                 body = node.bodies[name]
-                for v, t in zip(body.inputs, given):
-                    v.type = t  # pyright: ignore[reportAttributeAccessIssue]
+                self.rounds += 1
+                for v, t, before in zip(body.inputs, given, self.settled.get(body, given)):
+                    anew = is_vague(before) and self.rounds < ROUNDS  # it may only have hung on what began empty
+                    v.type = t if anew else joined(t, before)  # pyright: ignore[reportAttributeAccessIssue]
                 self.graph(body, opsets)
+                self.settled[body] = [v.type for v in body.inputs]
             types = widened(node)
+        self.depth -= 1
+        if not self.depth:
+            self.settled.clear()
 
     def _called(self, node: Node) -> list[Type | None]:
         """A call's types are those of the function's body on its inputs."""
