@@ -12,7 +12,6 @@ from .expand import inlined
 from .misfit import STUMBLES, missing_input, stumbled
 
 INLINED = 50_000  # nodes of called functions that are typed at most: functions that call each other twice unfold without bounds
-
 ROUNDS = 2000  # bodies that are typed with all patience
 RETOLD = 64  # loops that are typed once more with what the file says of them, at most: each doubles what those in it cost
 
