@@ -131,6 +131,14 @@ def test_a_part_of_a_shape_moves_no_model_to_a_newer_opset() -> None:
     np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_shape_of_what_older_opsets_do_not_have() -> None:
+    proto = onnx.parser.parse_model('<ir_version: 6, opset_import: ["": 11]> g (float[2,3] x) => (float[2,3] y) { y = Neg (x) }')
+    model = upgrade(graphir_onnx.from_proto(proto))
+    b = model.graph.input("b", TensorType("bfloat16", ("N",)))
+    model.graph.output(lookup("", "Shape")(b), "dims")  # pyright: ignore[reportCallIssue]
+    assert graphir_onnx.to_proto(model).opset_import[0].version == 13
+
+
 def test_a_raised_ir_version_is_noted() -> None:
     model = graphir_onnx.from_proto(helper.make_model(helper.make_graph([], "g", [], []), ir_version=7))
     model.graph.weight("w", np.ones(1, DTYPES["float8_e5m2"]))

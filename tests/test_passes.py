@@ -101,9 +101,6 @@ SIMPLER = [
     ("a shape that copies", lambda x: S.reshape(S.unsqueeze(E.exp(x), [0]), [0, -1, 2]), "Exp Unsqueeze Reshape"),
     ("a shape with ones", lambda x: S.unsqueeze(S.reshape(x, [0, 2, -1]), [1, -1]), "Reshape"),
     ("a copied dim that would move", lambda x: S.unsqueeze(S.reshape(x, [0, 2, -1]), [0]), "Reshape Unsqueeze"),
-    ("times one part of x", lambda x: E.mul(x, E.div(1.0, E.exp(x))), "Exp Div"),
-    ("one part of x that is read twice", lambda x: E.sub(E.mul(E.exp(x), y := E.div(1.0, E.exp(x))), y), "Exp Exp Div Mul Sub"),
-    ("one part of a smaller one", lambda x: E.mul(E.div(1.0, ops.reduce.reduce_max(E.exp(x), [0], keepdims=0)), x), "Exp ReduceMax Div"),
     ("Sum repeats by itself", lambda x: E.sum_(S.expand(ops.reduce.reduce_max(x, [1]), S.shape(x)), x), "ReduceMax Sum"),
 ]  # fmt: skip
 

@@ -5,17 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import graphir
 from bodies import COUNT, FLAG, body, tensor
 from graphir import Graph, Model, Value
-from graphir.ops.control import loop, scan
+from graphir.ops.control import if_, loop, scan
 from graphir.ops.elementwise import add, mul
 from graphir.ops.index import compress
 from graphir.ops.logic import less
+from graphir.ops.reduce import reduce_sum
 from graphir.ops.sequence import sequence_at, sequence_construct, sequence_empty, sequence_erase, sequence_insert, sequence_length
-from graphir.ops.shape import concat, size
+from graphir.ops.shape import concat, reshape, size, slice_, transpose
 from graphir.passes.infer import infer
 from graphir.types import SequenceType
 
@@ -97,3 +99,41 @@ def test_what_a_scan_stacks_has_one_shape() -> None:
     made = body(x, [tensor()], lambda a: (compress(x, less(x, a), axis=0),))
     with pytest.raises(Exception, match=r"a scan output has shape \[1\] on trip 1, and had \[0\]; expected one shape"):
         run(graph, *scan(x, body=made, num_scan_inputs=1), x=np.arange(3, dtype="float64"))
+
+
+def test_elements_of_several_sizes_that_a_file_gives_one_name() -> None:
+    """As onnx's own inference does; the gradient sums over the axis along which an element was repeated."""
+    graph = Graph()
+    x, m = graph.input("x", tensor(3)), graph.input("m", COUNT)
+
+    def build(i: Value, go: Value, q: Value, s: Value) -> tuple[Value, ...]:
+        longer = sequence_insert(q, slice_(x, [0], reshape(add(mul(i, 2), 1), [1]), [0]))
+        return go, longer, add(s, reduce_sum(mul(sequence_at(longer, 0), sequence_at(longer, -1)), keepdims=0))
+
+    start = sequence_empty(graph, dtype="float64")
+    made = body(x, [COUNT, FLAG, SequenceType(tensor(None)), tensor()], build)
+    _, s = loop(m, None, start, reduce_sum(x, keepdims=0), body=made)
+    graph.output(s, "y")
+    plain = graphir.dumps(Model(graph), "onnx")
+    inferred = onnx.shape_inference.infer_shapes(onnx.load_from_string(plain)).SerializeToString()
+    feeds = {"x": np.array([1.5, -0.5, 2.0]), "m": np.asarray(2)}
+    for data in (plain, inferred):
+        report = graphir.check_gradient(graphir.loads(data), of="y", feeds=feeds)
+        assert report.ok, report
+
+
+def test_what_the_first_try_stumbled_over_is_no_problem() -> None:
+    """A sequence that begins empty tells no rank, which Transpose must know; what is said of it does."""
+    graph = Graph()
+    x, m = graph.input("x", tensor(2, 3)), graph.input("m", COUNT)
+
+    def build(i: Value, go: Value, q: Value) -> tuple[Value, ...]:
+        then = body(q, [], lambda: mul(transpose(sequence_at(q, -1), perm=(1, 0)), 2.0))
+        (t,) = if_(less(0, i), then_branch=then, else_branch=body(q, [], lambda: transpose(x, perm=(1, 0))))
+        return go, sequence_insert(q, transpose(t, perm=(1, 0)))
+
+    (q,) = loop(m, None, sequence_empty(graph, dtype="float64"), body=body(x, [COUNT, FLAG, SequenceType(x.type)], build))
+    graph.output(sequence_at(q, -1), "y")
+    model = graphir.loads(graphir.dumps(Model(graph), "onnx"))
+    assert infer(model) == []
+    assert graphir.check_gradient(model, of="y", wrt="x", feeds={"x": np.ones((2, 3)), "m": np.asarray(3)}).ok

@@ -58,20 +58,32 @@ def test_resume(files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert run("parts.onnx", "--epochs", "3", "--resume") == 0
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[:-1]] == [["epoch", "2"], ["epoch", "3"]]
     assert run("parts.onnx", "--epochs", "4", "--resume") == 0
-    assert run("parts.onnx", "--epochs", "2", "--resume") == 0  # nothing is left to do
+    assert run("parts.onnx", "--epochs", "4", "--resume") == 0  # nothing is left to do
     assert (files / "parts.onnx").read_bytes() == (files / "whole.onnx").read_bytes()
     histories = [json.loads((files / f"{name}.history.json").read_text()) for name in ("whole", "parts")]
     assert histories[0]["history"] == histories[1]["history"] and len(histories[0]["history"]) == 4
     capsys.readouterr()
     for name, more, message in (
-        ("other.onnx", [], "there is no "), ("parts.onnx", ["--batch-size", "8"], "began with --batch-size 16, and now it is 8; say the same again"),
-        ("parts.onnx", ["--wrt", "w*"], "began with --wrt [], and now it is ['w*']"),
+        ("other.onnx", [], "there is no "), ("parts.onnx", ["--epochs", "2"], "parts.checkpoint.gir has 4 epochs behind it, and --epochs is 2"), ("parts.onnx", ["--batch-size", "8"], "began with batch size 16, and now it is 8; say the same again"),
+        ("parts.onnx", ["--wrt", "w*"], "began with wrt [], and now it is ['w*']"),
     ):  # fmt: skip
         assert run(name, "--resume", *more) == 2
         assert message in capsys.readouterr().err
-    graphir.save(small(), files / "parts.checkpoint.gir")
-    assert run("parts.onnx", "--resume") == 1
-    assert "parts.checkpoint.gir is no checkpoint of a training" in capsys.readouterr().err
+    model = graphir.load(files / "parts.checkpoint.gir")
+    data = (files / "parts.checkpoint.gir").read_bytes()
+    (files / "parts.checkpoint.gir").write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    assert run("parts.onnx", "--resume") == 1 and "parts.checkpoint.gir" in capsys.readouterr().err
+    for said in (
+        {"options": 5, "history": []},
+        {"options": {}, "history": 5},
+        {"options": {}, "history": [[]]},
+        {"options": {}, "history": "abc"},
+        None,
+    ):
+        model.metadata["graphir.training"] = json.dumps(said)
+        graphir.save(model, files / "parts.checkpoint.gir")
+        assert run("parts.onnx", "--resume") == 1
+        assert "parts.checkpoint.gir is no checkpoint of a training" in capsys.readouterr().err
 
 
 TROUBLE = [

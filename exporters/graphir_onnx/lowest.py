@@ -30,7 +30,7 @@ _IR_OF_DTYPE = {
     **dict.fromkeys(("float6_e2m3fn", "float6_e3m2fn"), 14),
 }  # fmt: skip
 _IR = {DTYPES[name]: version for name, version in _IR_OF_DTYPE.items()}
-_AS_SEVERAL = {"Shape": 10}  # operators that older opsets say as a few nodes, and from which opset on: a part of a shape is a Slice of it
+_AS_SEVERAL = {"Shape": (13, 10)}  # versions that say an operator as a few nodes: a part of a shape is a Slice of it
 Note = Callable[[str], object]  # is told what a file says otherwise than was asked
 
 
@@ -142,7 +142,11 @@ def lowest(node: Node) -> int:
         if found > 1 and _wrong_type(form, version, _read(node)):
             break
         found = version
-    return min(found, _AS_SEVERAL.get(str(node.op), found))
+    for version in _AS_SEVERAL.get(str(node.op), ()):
+        if found <= version or _wrong_type(node, version, _read(node)):
+            break
+        found = version
+    return found
 
 
 def _read(node: Node) -> list[Value | None]:

@@ -33,17 +33,27 @@ def kept(path: Path, options: dict[str, Any]) -> "Result":
 
     if not path.exists():
         raise click.UsageError(f"--resume: there is no {path}; training writes it after its first epoch")
-    model = read(str(path))
+    model = read(str(path), verify=True)
     try:
         said = json.loads(model.metadata[_KEY])
-        began, history = said["options"], said["history"]
-    except (KeyError, ValueError, TypeError):
+        began, history = (
+            said["options"].items(),
+            [{name: float(x) for name, x in epoch.items()} | {"epoch": epoch["epoch"]} for epoch in said["history"]],
+        )
+    except (KeyError, ValueError, TypeError, AttributeError):
         raise graphir.FormatError(f"{path} is no checkpoint of a training; `graphir train` writes one") from None
-    now = _alike(options)
+    began, now = dict(began), _alike(options)
     other = next((name for name in now if now[name] != began.get(name)), None)
     if other is not None:
-        option = f"--{other.replace('_', '-')}"
-        raise click.UsageError(f"--resume: {path} began with {option} {began.get(other)}, and now it is {now[other]}; say the same again")
+        raise click.UsageError(
+            f"--resume: {path} began with {other.replace('_', ' ')} {began.get(other)}, and now it is {now[other]}; say the same again"
+        )
+    if [epoch["epoch"] for epoch in history] != list(range(1, len(history) + 1)):
+        raise graphir.FormatError(f"{path} is no checkpoint of a training: its epochs are not 1, 2, 3, ...")
+    if len(history) > options["epochs"]:
+        raise click.UsageError(
+            f"--resume: {path} has {len(history)} epochs behind it, and --epochs is {options['epochs']}; ask for as many or more"
+        )
     return Result(model, history, {name: w.tensor.array for name, w in model.graph.weights.items() if isinstance(w.tensor, Tensor)})
 
 

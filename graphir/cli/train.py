@@ -56,7 +56,9 @@ def train(
         raise click.UsageError("the trained model goes to a file: give its name")
     kind_of(destination, None)  # before the work is done
     checkpoint, beside = (Path(destination).with_suffix(suffix) for suffix in (".checkpoint.gir", ".history.json"))
-    settings = {**options, "validation": validation}
+    arrays = arrays_of(data)
+    target = options["target"]
+    settings = {**options, "validation": validation, "number_of_examples": sum(arrays[target].shape[:1]) if target in arrays else None}
     how = {**options, "optimizer": _optimizer(options["optimizer"], options["learning_rate"]), "wrt": list(options["wrt"]) or None}
     del how["learning_rate"]
     held = None if validation is None else _share(validation) or arrays_of(validation)
@@ -72,7 +74,7 @@ def train(
         with _watched() as watch:
             result = fit(
                 model,
-                arrays_of(data),
+                arrays,
                 validation=held,
                 runtime=runtime,
                 limits=limits,

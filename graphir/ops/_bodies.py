@@ -9,7 +9,6 @@ from ..dtypes import BOOL, INT64
 from ..ir import Graph, Node, Value, captures, home
 from ..model import copy_node
 from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
-from ._op import RuleError
 from ._types import axis_of, join
 
 Join = Callable[[Type | None, Type | None], Type]
@@ -209,8 +208,8 @@ def widened(node: Node) -> dict[str, list[Type | None]]:
     outer = known_outside(node.inputs, body)
 
     def dim(a: Dim, b: Dim) -> Dim:
-        loose = is_unknown(a) and not any(x.key in outer for x in atoms(a))
-        return a if a == b or loose else unknown()
+        inside = any(x.key not in outer for x in atoms(a))  # what a trip makes may be another size on the next
+        return a if (a == b and not inside) or (inside and is_unknown(a)) else unknown()
 
     types: list[Type | None] = [v.type for v in body.inputs]
     found = {i: _wider(types[i], out.type, dim) for i, out in enumerate(body.outputs[:count], first)}
@@ -232,14 +231,18 @@ def _wider(taken: Type | None, made: Type | None, dim: Callable[[Dim, Dim], Dim]
     return taken if made is None or taken is None else join(taken, made, dim)
 
 
-def joined(a: Type | None, b: Type | None) -> Type | None:
-    """The type of what is of type a or b; a where they have none in common."""
-    if a is b or a is None or b is None:
-        return a
-    try:
-        return join(a, b, lambda x, y: x if x == y else unknown())
-    except RuleError:
-        return a
+def resumed(t: Type | None, given: Type | None, settled: Type | None) -> Type | None:
+    """The type t with which a body is typed once more, with what was widened of the type that it was given before, until it settled."""
+    if _same(given, settled):
+        return t
+    if isinstance(t, TensorType) and isinstance(given, TensorType) and isinstance(settled, TensorType):
+        if t.shape is None or given.shape is None or settled.shape is None or not len(t.shape) == len(given.shape) == len(settled.shape):
+            return settled
+        dims = [d if a == b else b for d, a, b in zip(t.shape, given.shape, settled.shape)]
+        return TensorType(t.dtype, dims, t.known if given.known == settled.known else None)
+    if isinstance(t, SequenceType) and isinstance(given, SequenceType) and isinstance(settled, SequenceType):
+        return SequenceType(resumed(t.element, given.element, settled.element), t.empty and settled.empty)
+    return settled
 
 
 def is_vague(t: Type | None) -> bool:

@@ -57,12 +57,20 @@ def softmax_cross_entropy_loss_gradient(dys, ys, scores, labels, weights, **how)
     if dy is not None:
         share, share_of_weight = _shares(dy, logs, labels, weights, **how)
         probabilities = ops.elementwise.exp(_unless_ignored(logs, labels, how["ignore_index"]))
-        found.append(ops.elementwise.mul(ops.elementwise.sub(probabilities, _one_hot(labels, logs, 1.0)), share))
+        found.append(_times(ops.elementwise.sub(probabilities, _one_hot(labels, logs, 1.0)), share))
         dweights = weights and _weight_gradient(share_of_weight, y, logs, labels, weights, **how)
     if dlogs is not None:
         found.append(ops.activation.log_softmax_gradient(dlogs, logs, scores, axis=1))
     dx = found[0] if len(found) == 1 else ops.elementwise.add(*found)
     return shaped_as(dx, scores), None, dweights
+
+
+def _times(x: Value, share: Value) -> Value:
+    """x * share; where the share is 1 / total, x / total, which is a node less."""
+    one, total = share.node.inputs if share.node is not None and share.node.op is ops.elementwise.div else (None, None)
+    if one is not None and total is not None and one.known == (1.0,):
+        return ops.elementwise.div(x, total)
+    return ops.elementwise.mul(x, share)
 
 
 def _shares(

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..dims import Dim, Expr
+from ..dims import Dim, Expr, unknown
 from ..ir import Graph, Node, UnknownRank
 from ..model import Model
 from ..ops import Op, RuleError
-from ..types import OptionalType, SequenceType, TensorType, Type
+from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
 from .expand import inlined
 from .misfit import STUMBLES, missing_input, stumbled
 
 INLINED = 50_000  # nodes of called functions that are typed at most: functions that call each other twice unfold without bounds
 ROUNDS = 2000  # bodies that are typed with all patience
+ELEMENTS = ("SequenceAt", "SequenceInsert", "ConcatFromSequence")  # what they make hangs on elements of sequences
 RETOLD = 64  # loops that are typed once more with what the file says of them, at most: each doubles what those in it cost
 
 
@@ -41,7 +42,7 @@ class Inference:
         self.budget = INLINED
         self.retold = self.rounds = 0
         self.depth = 0  # of the bodies that are being typed
-        self.settled: dict[Graph, list[Type | None]] = {}  # what the inputs of bodies came to, until the outermost is typed
+        self.settled: dict[Graph, list[tuple[Type | None, Type | None]]] = {}  # the inputs of bodies: as given, and what that came to
         self.problems: list[Problem] = []
 
     def graph(self, graph: Graph, opsets: Mapping[str, int]) -> list[Problem]:
@@ -105,10 +106,12 @@ class Inference:
         found = [(name, i, t) for name, given in said.items() for i, t in enumerate(given[: len(types[name])])]
         for name, i, t in found:
             types[name][i] = types[name][i] or t
+        problems = len(self.problems)
         self._settle(node, types, opsets)
         told = [(name, i, t) for name, i, t in found if t is not None and not is_vague(t) and is_vague(node.bodies[name].inputs[i].type)]
         if told and self.retold < RETOLD:
             self.retold += 1
+            del self.problems[problems:]
             for name, i, t in told:
                 types[name][i] = self._refined(node, types[name][i], t)
             for body in node.bodies.values():
@@ -121,21 +124,24 @@ class Inference:
 
         Where the graph around them is typed once more, with wider types, each body goes on from what it came to: else n bodies in each other took 2^n rounds.
         """
-        from ..ops._bodies import is_vague, joined, widened
+        from ..ops._bodies import is_vague, resumed, widened
 
-        found = len(self.problems)
+        found, first = len(self.problems), types
         self.depth += 1
         while types:
             del self.problems[found:]
             for name, given in types.items():
                 body = node.bodies[name]
                 self.rounds += 1
-                for v, t, before in zip(body.inputs, given, self.settled.get(body, given)):
-                    anew = is_vague(before) and self.rounds < ROUNDS  # it may only have hung on what began empty
-                    v.type = t if anew else joined(t, before)  # pyright: ignore[reportAttributeAccessIssue]
+                before = self.settled.get(body) if types is first else None
+                for i, (v, t) in enumerate(zip(body.inputs, given)):
+                    if before is not None and i < len(before):  # what is vague may only have hung on what began empty
+                        t = t if is_vague(before[i][1]) and self.rounds < ROUNDS else resumed(t, *before[i])
+                    v.type = t  # pyright: ignore[reportAttributeAccessIssue]
                 self.graph(body, opsets)
-                self.settled[body] = [v.type for v in body.inputs]
             types = widened(node)
+        for name, given in first.items():
+            self.settled[node.bodies[name]] = [(t, v.type) for t, v in zip(given, node.bodies[name].inputs)]
         self.depth -= 1
         if not self.depth:
             self.settled.clear()
@@ -159,6 +165,8 @@ class Inference:
         """What is inferred, made more precise where the file says more."""
         if inferred is None or declared is None or not self.trust_declared:
             return inferred if inferred is not None else declared
+        if node.op.name in ELEMENTS:
+            declared = _sizes_alone(declared)
         if isinstance(inferred, TensorType) and isinstance(declared, TensorType):
             if inferred.dtype != declared.dtype:
                 self.problems.append(Problem(node, f"the file declares {declared}, but the operator makes {inferred}", True))
@@ -176,9 +184,14 @@ class Inference:
         if isinstance(inferred, OptionalType) and isinstance(declared, OptionalType):
             return OptionalType(self._refined(node, inferred.element, declared.element))
         if isinstance(inferred, SequenceType) and isinstance(declared, SequenceType):
-            element = self._refined(node, inferred.element, declared.element)
+            element = self._refined(node, inferred.element, _sizes_alone(declared.element))
             return SequenceType(element, inferred.empty and element == inferred.element)
         return inferred
+
+
+def _sizes_alone(t: Type | None) -> Type | None:
+    """A declared type without its symbols. Elements of one sequence may differ in them, though onnx's own inference gives all of them one."""
+    return map_dims(t, lambda d: d if isinstance(d, int) else unknown())
 
 
 def _sharper(inferred: Dim, declared: Dim) -> Dim:

@@ -8,7 +8,6 @@ from ..model import Model
 from ..ops import arguments
 from ..ops._types import known_ints
 from ..ops.arrange import pad
-from ..ops.elementwise import div
 from ..ops.shape import concat
 from ..tensors import Tensor
 from ..types import TensorType
@@ -132,17 +131,6 @@ def times_one(node: Node) -> Value | None:
     return None
 
 
-def times_reciprocal(node: Node) -> Value | None:
-    """x * (1 / y) is x / y, where nobody else reads the 1 / y."""
-    a, b = node.inputs
-    for x, share in ((a, b), (b, a)):
-        inner = _maker(share, "Div")
-        one, y = inner.inputs if inner is not None else (None, None)
-        if x is not None and y is not None and share is not None and _is_number(one, 1) and _read_once(share) and share.type == y.type:
-            return div(x, y)
-    return None
-
-
 def expanded_without_need(node: Node) -> Value | None:
     """An input is expanded to the shape that another one has anyway: broadcasting does it."""
     y = node.outputs[0]
@@ -202,7 +190,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Unsqueeze": (same_type, there_and_back, unsqueeze_of_reshape),
     "Flatten": (same_type, there_and_back),
     "Transpose": (identity_permutation, transpose_of_transpose, transpose_of_gemm),
-    "Mul": (times_one, times_reciprocal, expanded_without_need),
+    "Mul": (times_one, expanded_without_need),
     "Div": (times_one, expanded_without_need),
     "Add": (expanded_without_need,),
     "Sub": (expanded_without_need,),

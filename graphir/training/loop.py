@@ -80,7 +80,9 @@ def fit(
         return Result(apply(model, {a: state[a] for a in model.weights if a in state}), list(history), state)
 
     if resume is not None:
-        _go_on(program, resume, len(examples.batches(size)))
+        _go_on(program, resume, len(examples.batches(size)), epochs)
+        if evaluate is not None and held is not None:
+            _count_runs(evaluate.program, len(held.batches(size)) * len(resume.history))
     for epoch in range(1, epochs + 1):
         totals = _Totals()
         batches = examples.batches(size, rng.permutation(examples.count))
@@ -115,16 +117,25 @@ def _examples(
     return examples.split(validation, rng)
 
 
-def _go_on(program: Program, resume: Result, batches: int) -> None:
-    """Bring a program to where a training stood. Raises ValueError where that was another one."""
+def _go_on(program: Program, resume: Result, batches: int, epochs: int) -> None:
+    """Bring a program to where a training stood. Raises ValueError where that was another one, or is past the last epoch."""
+    if len(resume.history) > epochs:
+        raise ValueError(
+            f"the training to resume has {len(resume.history)} epochs behind it; expected {epochs}, the number of epochs, or fewer"
+        )
     missing, odd = sorted(program.state.keys() - resume.state.keys()), sorted(resume.state.keys() - program.state.keys())
     if missing or odd:
         what = f"lacks {missing[0]!r}" if missing else f"has {odd[0]!r}, which this one has not"
         raise ValueError(f"the training to resume {what}; resume with the model, the optimizer and the weights that it began with")
     for name, x in resume.state.items():
         program.state[name] = x
+    _count_runs(program, batches * len(resume.history))
+
+
+def _count_runs(program: Program, runs: int) -> None:
+    """Let a program draw random numbers as after so many runs, where it can."""
     if hasattr(program, "runs"):
-        program.runs = batches * len(resume.history)  # pyright: ignore[reportAttributeAccessIssue]  # asked for above
+        program.runs = runs  # pyright: ignore[reportAttributeAccessIssue]  # asked for above
 
 
 class Examples:
