@@ -233,12 +233,13 @@ class Node:
             value = self.outputs[index] = Value(None, type_, self.graph, self)
         return value
 
-    def insert_output(self, index: int, type_: Type | None) -> Value:
-        """A new output before the one at `index`."""
+    def insert_output(self, index: int) -> Value:
+        """A new output, not typed yet, before the one at `index`."""
         assert self.graph is not None
+        value = Value(None, None, self.graph, self)
         self.outputs += [None] * (index - len(self.outputs))
-        self.outputs.insert(index, Value(None, type_, self.graph, self))
-        return self.add_output(index, type_)
+        self.outputs.insert(index, value)
+        return value
 
     def discard(self) -> None:
         """Stop reading, and leave the graph with its bodies. The graph's list is cleared by `Graph.sweep`."""

@@ -24,7 +24,7 @@ def keep(path: Path, result: "Result", options: dict[str, Any]) -> None:
 
 
 def kept(path: Path, options: dict[str, Any]) -> "Result":
-    """The result so far. Raises UsageError where there is none, and where an option is another one than it began with."""
+    """The result so far. Raises UsageError where there is none, and where an option is another one than it began with; FormatError."""
     import graphir
     from graphir.training import Result
 
@@ -36,13 +36,11 @@ def kept(path: Path, options: dict[str, Any]) -> "Result":
     model = read(str(path), verify=True)
     try:
         said = json.loads(model.metadata[_KEY])
-        began, history = (
-            said["options"].items(),
-            [{name: float(x) for name, x in epoch.items()} | {"epoch": epoch["epoch"]} for epoch in said["history"]],
-        )
+        began = dict(said["options"].items())
+        history = [{name: float(x) for name, x in epoch.items()} | {"epoch": epoch["epoch"]} for epoch in said["history"]]
     except (KeyError, ValueError, TypeError, AttributeError):
         raise graphir.FormatError(f"{path} is no checkpoint of a training; `graphir train` writes one") from None
-    began, now = dict(began), _alike(options)
+    now = _alike(options)
     other = next((name for name in now if now[name] != began.get(name)), None)
     if other is not None:
         raise click.UsageError(
@@ -50,10 +48,6 @@ def kept(path: Path, options: dict[str, Any]) -> "Result":
         )
     if [epoch["epoch"] for epoch in history] != list(range(1, len(history) + 1)):
         raise graphir.FormatError(f"{path} is no checkpoint of a training: its epochs are not 1, 2, 3, ...")
-    if len(history) > options["epochs"]:
-        raise click.UsageError(
-            f"--resume: {path} has {len(history)} epochs behind it, and --epochs is {options['epochs']}; ask for as many or more"
-        )
     return Result(model, history, {name: w.tensor.array for name, w in model.graph.weights.items() if isinstance(w.tensor, Tensor)})
 
 

@@ -64,24 +64,17 @@ def train(
     held = None if validation is None else _share(validation) or arrays_of(validation)
     model = read(model_file)
     before = kept(checkpoint, settings) if resume else None
-    done = [] if before is None else [before]
+    done = 0 if before is None else len(before.history)
 
     def saved(so_far: "Result") -> None:
+        nonlocal done
         keep(checkpoint, so_far, settings)
-        done.append(so_far)
+        done = len(so_far.history)
 
     try:
         with _watched() as watch:
             result = fit(
-                model,
-                arrays,
-                validation=held,
-                runtime=runtime,
-                limits=limits,
-                progress=watch,
-                resume=before,
-                checkpoint=saved,
-                **how,
+                model, arrays, validation=held, runtime=runtime, limits=limits, progress=watch, resume=before, checkpoint=saved, **how
             )
     except KeyboardInterrupt:
         if not done:

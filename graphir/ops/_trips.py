@@ -259,8 +259,7 @@ class Trips:
         self._expect_tensor(v.type.element, v)  # pyright: ignore[reportAttributeAccessIssue]
         sequence, start = ops.sequence, None
         k = self.taken.index(v) if v in self.taken else None
-        last = None if k is None else self.made[k].node
-        if k is not None and last is not None and last.op is sequence.sequence_insert and last.inputs[0] is v and len(last.inputs) == 2:
+        if k is not None and _added(v, self.made[k]) is not None:
             kept = self._output(k)
         else:
             taken, kept = self._carry(v.type.element, lambda tape: sequence.appended(tape, v))  # pyright: ignore[reportAttributeAccessIssue]
@@ -274,9 +273,9 @@ class Trips:
     def _kept(self, v: Value) -> Value | None:
         """The sequence of what a tensor was, where the forward node carries it already."""
         for k, taken in enumerate(self.body.inputs[2:]):
-            made, start = self.body.outputs[1 + k].node, self.node.inputs[2 + k]
-            grows = made is not None and made.op is ops.sequence.sequence_insert and made.inputs[:2] == (taken, v)
-            if grows and len(made.inputs) == 2 and start is not None and isinstance(start.type, SequenceType) and start.type.empty:  # pyright: ignore[reportOptionalMemberAccess]
+            start = self.node.inputs[2 + k]
+            begins_empty = start is not None and isinstance(start.type, SequenceType) and start.type.empty
+            if begins_empty and _added(taken, self.body.outputs[1 + k]) is v:
                 return self._output(k)
         return None
 
@@ -291,10 +290,17 @@ class Trips:
         with body:
             body.outputs = (*body.outputs[:place], grown(taken), *body.outputs[place:])
         node.set_inputs((*node.inputs, *[None] * (2 + self.count - len(node.inputs)), start))
-        kept = node.insert_output(self.count, None)
+        kept = node.insert_output(self.count)
         kept.type = types_of(node)[self.count]  # pyright: ignore[reportAttributeAccessIssue]
         self.count += 1
         return taken, kept
+
+
+def _added(taken: Value, made: Value) -> Value | None:
+    """What a trip adds to the end of a sequence that it takes; None where it makes something else of it."""
+    node = made.node
+    adds = node is not None and node.op is ops.sequence.sequence_insert and node.inputs[0] is taken and len(node.inputs) == 2
+    return node.inputs[1] if node is not None and adds else None
 
 
 def _stays(v: Value, steady: set[tuple]) -> bool:

@@ -13,8 +13,8 @@ from .misfit import STUMBLES, missing_input, stumbled
 
 INLINED = 50_000  # nodes of called functions that are typed at most: functions that call each other twice unfold without bounds
 ROUNDS = 2000  # bodies that are typed with all patience
-ELEMENTS = ("SequenceAt", "SequenceInsert", "ConcatFromSequence")  # what they make hangs on elements of sequences
 RETOLD = 64  # loops that are typed once more with what the file says of them, at most: each doubles what those in it cost
+ELEMENTS = ("SequenceAt", "ConcatFromSequence")  # they make tensors of elements of sequences
 
 
 class Problem(NamedTuple):

@@ -6,9 +6,7 @@ import math
 def gather(xp, data, indices, *, axis):
     axis %= data.ndim
     size = data.shape[axis]
-    if (
-        xp.host is xp and indices.ndim == 0 and -size <= (at := indices.item()) < size
-    ):  # one element, as loops take them: a tenth of what many cost
+    if xp.host is xp and indices.ndim == 0 and -size <= (at := indices.item()) < size:  # as loops take elements, one by one
         return data[(*[slice(None)] * axis, at, ...)].copy()
     _check(xp, indices, axis, size)
     taken = xp.take(data, indices.reshape(-1), axis=axis, mode="wrap")
