@@ -83,13 +83,11 @@ def fit(
         _go_on(program, resume, len(examples.batches(size)), epochs)
         if evaluate is not None and held is not None:
             _count_runs(evaluate.program, len(held.batches(size)) * len(resume.history))
-    for epoch in range(1, epochs + 1):
-        totals, order = _Totals(), rng.permutation(examples.count)
-        if resume is not None and epoch <= len(
-            resume.history
-        ):  # its order is drawn all the same, so that the next ones are what they would be
-            continue
-        batches = examples.batches(size, order)
+    for _ in history:
+        rng.permutation(examples.count)  # so that the next orders are what they would be
+    for epoch in range(len(history) + 1, epochs + 1):
+        totals = _Totals()
+        batches = examples.batches(size, rng.permutation(examples.count))
         for i, (count, feeds) in enumerate(batches, 1):
             metrics = totals.add(program.run(feeds), count)
             if not math.isfinite(next(iter(metrics.values()))):
