@@ -65,7 +65,7 @@ def _counting(count: Any) -> Any:
 @pytest.mark.parametrize(
     ("libraries", "parts"),
     [
-        (_no_cupy, ["CuPy is not installed", "pip install 'graphir[cuda12]'", "graphir[cuda13]"]),
+        (_no_cupy, ["CuPy is not installed", "pip install cupy-cuda12x", "cupy-cuda13x"]),
         (_broken, ["cannot be imported: libcudart.so.12", "pip install"]),
         (
             _counting(_without_driver),

@@ -116,6 +116,23 @@ def test_guests_stay_where_they_belong():
     assert not wrong
 
 
+# An installer, then graphir as what it is to fetch by name: the name belongs to somebody else on the public index. A path, or a wheel, is meant otherwise.
+FETCHES = re.compile(
+    r"""\b(?:pip3?|pipx|uvx?|poetry|conda|mamba)\b[^\n`]*?[ "'=]graphir(?=[\[\s"'`=<>~;,)]|\.?$)(?!\S*\.whl)|\bgraphir\[[\w{]""", re.M
+)
+
+
+def test_nobody_is_told_to_fetch_graphir_from_an_index():
+    wrong, right = ("pip install {}", "pip install '{}[x]'", "uv add {}", "pip install -U {}==1", "pipx run {}"), (
+        "pip install -e .", "pip install {}-0.1.0-py3-none-any.whl", "pip install ./{}", "import {}; {}.load",
+    )  # fmt: skip
+    assert [bool(FETCHES.search(text.format(*["graphir"] * 2))) for text in (*wrong, *right)] == [True] * 5 + [False] * 4
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    texts = {name: (ROOT / name).read_bytes() for name in listed if name and (ROOT / name).is_file()}
+    assert len(texts) > 100
+    assert not {name: m[0] for name, data in texts.items() if b"\0" not in data for m in FETCHES.finditer(data.decode())}
+
+
 def test_operators_keep_their_annotations():
     """Rules are read at run time, so their annotations must not become text."""
     assert not [p for p in HOUSE if p.is_relative_to(ROOT / "graphir/ops") and "__future__" in set(imports(p))]

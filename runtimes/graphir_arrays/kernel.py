@@ -11,12 +11,12 @@ from graphir.ops import Op
 from graphir.types import Type
 
 
-def extra(module: str, operator: str, package: str, name: str) -> Any:
-    """A module that an operator needs and graphir installs only if asked. Raises ModuleNotFoundError that says how: package, and the name of the extra."""
+def extra(module: str, operator: str, package: str) -> Any:
+    """A module that an operator needs and graphir installs only if asked. Raises ModuleNotFoundError that names the package to install."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"{operator} needs the package {package}; pip install 'graphir[{name}]'") from None
+        raise ModuleNotFoundError(f"{operator} needs the package {package}; pip install {package}") from None
 
 
 class Bound(NamedTuple):

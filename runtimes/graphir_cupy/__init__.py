@@ -8,7 +8,7 @@ from typing import Any
 from graphir.model import Model
 from graphir_arrays import Limits, Program
 
-REMEDY = "pip install 'graphir[cuda12]' or 'graphir[cuda13]', whichever CUDA the driver has (nvidia-smi tells)"
+REMEDY = "pip install cupy-cuda12x or cupy-cuda13x, whichever CUDA the driver has (nvidia-smi tells)"
 OUTPUTS = ("host", "device")
 
 

@@ -15,8 +15,7 @@ class OnnxRuntime:
         try:
             import onnxruntime  # noqa: F401  # whether it can be
         except ModuleNotFoundError as e:
-            missing = "onnxruntime" if e.name == "onnxruntime" else f"{e.name}, which onnxruntime needs,"
-            return f'{missing} is not installed; pip install "graphir[onnxruntime]"'
+            return f"{e.name}{', which onnxruntime needs,' * (e.name != 'onnxruntime')} is not installed; pip install {e.name}"
         except ImportError as e:
             return f"onnxruntime cannot be imported: {e}"
         return None

@@ -17,7 +17,7 @@ SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # how Pillow names gray
 
 @prepared
 def image_decoder(site: Site):
-    library = extra("PIL.Image", "ImageDecoder", "Pillow", "images")
+    library = extra("PIL.Image", "ImageDecoder", "pillow")
     xp, pixel_format = site.xp, site.attributes["pixel_format"]
     channels = CHANNELS[pixel_format]
 

@@ -71,7 +71,7 @@ def string_normalizer(xp, x, *, case_change_action, is_case_sensitive, locale, s
 @prepared
 def regex_full_match(site: Site):
     """By RE2, whose time is linear in the text whatever the pattern, and whose memory is bounded: files are not to be trusted, and `re` is neither."""
-    re2 = extra("re2", "RegexFullMatch", "google-re2", "strings")
+    re2 = extra("re2", "RegexFullMatch", "google-re2")
     options = re2.Options()
     options.log_errors, options.never_capture = False, True
     pattern = text(site.attributes["pattern"])
