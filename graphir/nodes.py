@@ -39,6 +39,10 @@ class Operator:
         """What functions are found by."""
         return self.domain, self.name, self.overload
 
+    def attribute_order(self, name: str) -> tuple[int, str]:
+        """By what attributes are sorted where their order means something: that of the signature, and by name where there is none."""
+        return 0, name
+
     def __str__(self) -> str:
         return ".".join(filter(None, (self.domain, self.name))) + (f":{self.overload}" if self.overload else "")
 
@@ -193,16 +197,22 @@ class Node:
         self.carried: Any = None
 
     @property
-    def bodies(self) -> dict[str, "Graph"]:
-        """The graphs among the attributes; those of a list of graphs as `name[0]`, `name[1]`, ..."""
-        found: dict[str, Any] = {}
+    def graph_attributes(self) -> dict[str, Any]:
+        """The attributes that are a graph or a tuple of graphs, in the order of the operator's signature.
+
+        The order in which a file gives attributes means nothing: whoever speaks of bodies, or of what they capture, does so in this one.
+        """
         if not self.attributes or not self.op.may_have_bodies:
-            return found
-        for name, x in self.attributes.items():
-            if isinstance(x, Scope):
-                found[name] = x
-            elif isinstance(x, tuple) and x and isinstance(x[0], Scope):
-                found.update({f"{name}[{i}]": g for i, g in enumerate(x)})
+            return {}
+        found = {k: x for k, x in self.attributes.items() if isinstance(x[0] if x.__class__ is tuple and x else x, Scope)}
+        return found if len(found) < 2 else {k: found[k] for k in sorted(found, key=self.op.attribute_order)}
+
+    @property
+    def bodies(self) -> dict[str, "Graph"]:
+        """The graphs among the attributes, in the same order; those of a tuple as `name[0]`, `name[1]`, ..."""
+        found: dict[str, Any] = {}
+        for name, x in self.graph_attributes.items():
+            found.update({f"{name}[{i}]": g for i, g in enumerate(x)} if x.__class__ is tuple else {name: x})
         return found
 
     def reads(self) -> list[Value]:

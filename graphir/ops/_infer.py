@@ -36,6 +36,7 @@ class Typed(Operator):
         self.outputs, self.optional_outputs = signature.outputs, signature.optional_outputs
         self.takes_graph, self.counts_outputs, self.is_composite = signature.takes_graph, signature.counts_outputs, signature.is_composite
         self.may_have_bodies = any(a.kind in ("graph", "graphs") for a in self.attributes.values())
+        self._order = {name: i for i, name in enumerate(self.attributes)}
         self._checks = self._type_checks()
         self._one = self.outputs == "one"
         self._direct = not (self.counts_outputs or self.is_composite or self.takes_graph)
@@ -43,6 +44,10 @@ class Typed(Operator):
             tuple, tuple[list[Any], list[Type | None]]
         ] = {}  # the inputs' types, by whose identity they are found, and the outputs'
         self._remembers = self._direct and all(a.kind in PLAIN for a in self.attributes.values())
+
+    def attribute_order(self, name: str) -> tuple[int, str]:
+        """Where an attribute stands in the signature; others come after those, by name."""
+        return self._order.get(name, len(self._order)), name
 
     def _type_checks(self) -> list[tuple[str, frozenset[np.dtype], list[int], bool]]:
         """What is to be checked of the inputs: a type variable or an input's name, the allowed dtypes, the places, whether the last one repeats."""

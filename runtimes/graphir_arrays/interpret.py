@@ -57,8 +57,8 @@ class Interpreter:
             return [None if v is None else next(made) for v in node.outputs]
         assert isinstance(op, Op)
         attributes = arguments(node)
-        for name, body in node.bodies.items():
-            attributes[name] = self.body(body, values)
+        for name, x in node.graph_attributes.items():
+            attributes[name] = tuple([self.body(body, values) for body in x]) if isinstance(x, tuple) else self.body(x, values)
         site = Site(self.xp, attributes, [type_of(x) for x in inputs], [None if v is None else v.type for v in node.outputs], inputs)
         with self.xp.quiet():
             made = bind(kernel, site).run(*inputs)

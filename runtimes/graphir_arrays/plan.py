@@ -102,7 +102,8 @@ class Plan:
 
     def bind(self, node: Node, types: list[Type | None], outputs: list[Type | None]) -> Bound:
         """The kernel of a node for inputs of these types. Raises NodeError where it cannot be had."""
-        attributes = {k: x for k, x in arguments(node).items() if k not in node.bodies}
+        bodies = node.graph_attributes
+        attributes = {k: x for k, x in arguments(node).items() if k not in bodies}
         constants = [None if v is None else self.constants.get(v) for v in node.inputs]
         xp = self.home(node in self.places.nodes)
         draw = self.draws.at(_address(node), xp) if is_random(node) else None

@@ -87,7 +87,7 @@ class Source:
 
     def _node(self, node: Node, step: Step, indent: str) -> None:
         stack = self._stack(node, indent)
-        bodies = {name: self._body(body, indent, stack) for name, body in node.bodies.items()}
+        bodies = {name: self._bodies(x, indent, stack) for name, x in node.graph_attributes.items()}
         arguments = ["None" if v is None else self._variable(v) for v in node.inputs]
         if self._meter is not None and step.measured and self.plan.memory_limit is not None and not bodies:
             self._line(node, indent, f"{self._new('guard', _guard(self.plan, node))}({', '.join(arguments)})")
@@ -120,6 +120,12 @@ class Source:
         stack = self._new("stack", _Stack(self.plan, node, first))
         self._text.append(f"{indent}{stack}.size = 0")
         return stack
+
+    def _bodies(self, x: Any, indent: str, stack: str) -> str:
+        """Define the bodies that an attribute holds, and return what it is in a call."""
+        if isinstance(x, tuple):
+            return f"({' '.join([f'{self._body(body, indent, stack)},' for body in x])})"
+        return self._body(x, indent, stack)
 
     def _body(self, body: Graph, indent: str, stack: str = "") -> str:
         """Define a body as a function inside of the program, and return its name. stack: the name of what is shown its outputs."""
