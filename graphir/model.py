@@ -183,7 +183,7 @@ def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, V
 
 def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value], prefix: str | None = None) -> Node:
     """A copy of `node` at the end of `graph`, its inputs and outputs looked up and entered in `mapping`. With a prefix, names are made fresh."""
-    attributes = {k: _copy_attribute(x, graph, mapping, prefix) for k, x in node.attributes.items()}
+    attributes = {k: copy_attribute(x, graph, mapping, prefix) for k, x in node.attributes.items()}
     names = ["" if v is None else v.name if prefix is None else graph.fresh(prefix + v.name) for v in node.outputs]
     types = [v.type if v is not None else None for v in node.outputs]
     name = prefix + node.name if prefix and node.name else node.name
@@ -196,7 +196,8 @@ def copy_node(node: Node, graph: Graph, mapping: dict[Value, Value], prefix: str
     return new
 
 
-def _copy_attribute(x: Any, graph: Graph, mapping: dict[Value, Value], prefix: str | None) -> Any:
+def copy_attribute(x: Any, graph: Graph, mapping: dict[Value, Value], prefix: str | None = None) -> Any:
+    """An attribute for a node of `graph`: graphs are copied as `copy_graph` does, all else is shared."""
     if isinstance(x, Graph):
         return copy_graph(x, graph, mapping, prefix)
     if isinstance(x, tuple) and x and isinstance(x[0], Graph):

@@ -212,7 +212,12 @@ class Node:
         """The graphs among the attributes, in the same order; those of a tuple as `name[0]`, `name[1]`, ..."""
         found: dict[str, Any] = {}
         for name, x in self.graph_attributes.items():
-            found.update({f"{name}[{i}]": g for i, g in enumerate(x)} if x.__class__ is tuple else {name: x})
+            if x.__class__ is not tuple:
+                found[name] = x
+                continue
+            while any(f"{name}[{i}]" in self.attributes for i in range(len(x))):  # a file may call another attribute so
+                name += "'"
+            found.update((f"{name}[{i}]", g) for i, g in enumerate(x))
         return found
 
     def reads(self) -> list[Value]:

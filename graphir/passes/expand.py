@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..ir import Graph, Node, Ref, UnknownRank, Value
-from ..model import Function, Model, copy_node
+from ..model import Function, Model, copy_attribute, copy_node
 from ..nodes import Attribute
 from ..ops import OPS, Op, RuleError, decompose, lookup
 from ..ops.training import follow_names
@@ -140,15 +140,17 @@ def _copy_body(function: Function, call: Node, graph: Graph, values: dict[Value,
 
 
 def fill(node: Node, given: dict[str, Attribute]) -> None:
-    """Put the attributes of a call where the nodes of a function refer to them, bodies included; what was not given is left out."""
+    """Put the attributes of a call where the nodes of a function refer to them, bodies included; what was not given is left out. Graphs are copied there."""
     attributes: dict[str, Attribute] = {}
+    assert node.graph is not None
     for name, x in node.attributes.items():
         if not isinstance(x, Ref):
             attributes[name] = x
         elif x.name in given:
-            attributes[name] = given[x.name]
+            attributes[name] = copy_attribute(given[x.name], node.graph, {}, prefix="")
     node.attributes = attributes
     for body in node.bodies.values():
+        body.owner = node
         for inner in body.nodes:
             fill(inner, given)
 

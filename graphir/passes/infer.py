@@ -148,6 +148,8 @@ class Inference:
 
     def _called(self, node: Node) -> list[Type | None]:
         """A call's types are those of the function's body on its inputs."""
+        from ..ops._bodies import discard
+
         assert self.model is not None
         function = self.model.functions[node.op.key]
         self.budget -= len(function.graph.nodes)
@@ -158,8 +160,10 @@ class Inference:
         inner.budget = self.budget
         inner.graph(body, function.opsets)
         self.budget = inner.budget
-        made = iter(body.outputs)
-        return [None if v is None else next(made).type for v in node.outputs]
+        made = iter([v.type for v in body.outputs])
+        if node.bodies:  # whose copies read values of the graph around the call
+            discard(body)
+        return [None if v is None else next(made) for v in node.outputs]
 
     def _refined(self, node: Node, inferred: Type | None, declared: Type | None) -> Type | None:
         """What is inferred, made more precise where the file says more."""

@@ -8,6 +8,7 @@ from graphir.ir import Graph, Node, Value
 from graphir.model import Model
 from graphir.nodes import Weight
 from graphir.ops import Op, arguments
+from graphir.ops._bodies import discard
 from graphir.passes.expand import decomposed, inlined
 from graphir.types import TensorType
 from graphir.types import bind as bind_dims
@@ -54,6 +55,8 @@ class Interpreter:
         if kernel is None:
             body = decomposed(node) if isinstance(op, Op) else inlined(node, self.model)
             made = iter(self.run(body, {**values, **dict(zip(body.inputs, (x for x in inputs if x is not None), strict=True))}))
+            if node.bodies:  # whose copies read values of the graph around the node
+                discard(body)
             return [None if v is None else next(made) for v in node.outputs]
         assert isinstance(op, Op)
         attributes = arguments(node)
