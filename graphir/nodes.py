@@ -204,7 +204,7 @@ class Node:
         """
         if not self.attributes or not self.op.may_have_bodies:
             return {}
-        found = {k: x for k, x in self.attributes.items() if isinstance(x[0] if x.__class__ is tuple and x else x, Scope)}
+        found = {k: x for k, x in self.attributes.items() if isinstance(x[0] if isinstance(x, tuple) and x else x, Scope)}
         return found if len(found) < 2 else {k: found[k] for k in sorted(found, key=self.op.attribute_order)}
 
     @property
@@ -212,7 +212,7 @@ class Node:
         """The graphs among the attributes, in the same order; those of a tuple as `name[0]`, `name[1]`, ..."""
         found: dict[str, Any] = {}
         for name, x in self.graph_attributes.items():
-            if x.__class__ is not tuple:
+            if not isinstance(x, tuple):
                 found[name] = x
                 continue
             while any(f"{name}[{i}]" in self.attributes for i in range(len(x))):  # a file may call another attribute so
