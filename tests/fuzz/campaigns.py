@@ -1,0 +1,6 @@
+"""The campaigns by name."""
+
+from .case import Campaign
+from .hostile import Hostile
+
+CAMPAIGNS: dict[str, Campaign] = {c.name: c for c in (Hostile(),)}

@@ -1,0 +1,101 @@
+"""The verbs of the command line on one file, in this process, as a user has them: with default limits."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import graphir
+from graphir.cli import graphir as command
+from graphir.dims import symbols
+from graphir.dtypes import FLOATS
+from graphir.model import Model
+from graphir.types import TensorType, bind
+
+from .case import Finding
+from .errors import raw, stumble, trait
+
+VERBS = ("info", "check", "run", "grad", "export", "train")
+SIZE = 2  # of a dim that is not known, where an input is drawn
+EXAMPLES = 4
+LONGEST = 8000  # characters of an answer that is one line
+
+
+def call(verb: str, arguments: list[str]) -> str:
+    """Run a verb. What came of it: "0" or "1" for the exit status, or what kind of error. Raises Finding where it stumbles."""
+    out = io.TextIOWrapper(io.BytesIO(), write_through=True)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            status = command.main([verb, *arguments], prog_name="graphir", standalone_mode=False)
+    except Exception as e:
+        why = stumble(e)
+        if why is not None:
+            raise Finding(why) from e
+        if len(str(e)) > LONGEST and not isinstance(e, click.ClickException):
+            raise Finding(f"an error of more than {LONGEST} characters: {trait(e)[:60]}", str(e)) from None
+        return trait(e)
+    said = raw(out.buffer.getvalue().decode(errors="replace")) if verb == "check" else None  # pyright: ignore[reportAttributeAccessIssue]
+    if said is not None:
+        raise Finding(f"a problem that says {said!r}", out.buffer.getvalue().decode(errors="replace"))  # pyright: ignore[reportAttributeAccessIssue]
+    return str(status or 0)
+
+
+def model_in(file: Path) -> Model | None:
+    """The model in a file; None where it is refused."""
+    try:
+        return graphir.load(file)
+    except Exception as e:
+        if (why := stumble(e)) is not None:
+            raise Finding(why) from e
+        return None
+
+
+def arguments(verb: str, file: Path, model: Model, folder: Path) -> list[list[str]]:
+    """The command lines of a verb for a file."""
+    name = str(file)
+    match verb:
+        case "run":
+            free = {s for v in model.inputs if isinstance(v.type, TensorType) for d in v.type.shape or () for s in symbols(d)}
+            given = [f"--input={v.name}=random" for v in model.inputs if v.tensor is None]
+            return [[name, *given, *(f"--dim={s}={SIZE}" for s in free)]]
+        case "grad":
+            return [[name, str(folder / "gradient.onnx")]]
+        case "export":
+            return [[name, str(folder / f"out{suffix}")] for suffix in (".onnx", ".gir", ".json", ".txt")]
+        case "train":
+            return [[name, _data(model, folder), str(folder / "trained.gir"), "--epochs=1", f"--loss={loss}"] for loss in ("cross_entropy", "mean_squared_error")]
+    return [[name]]
+
+
+def _data(model: Model, folder: Path) -> str:
+    """Examples to train on, as far as there can be: in the inputs' types, and a label for each."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {"y": np.zeros(EXAMPLES, np.int64)}
+    for v in model.inputs:
+        t = bind(v.type, {})
+        if isinstance(t, TensorType) and t.shape and all(isinstance(d, int) for d in t.shape[1:]):
+            shape = (EXAMPLES, *(d for d in t.shape[1:] if isinstance(d, int)))
+            if np.prod(shape, dtype=float) < 1e6 and v.name and "\0" not in v.name and len(v.name) < 1000:
+                arrays[v.name] = rng.random(shape).astype(t.dtype if t.dtype in FLOATS and t.dtype.kind == "f" else "int64" if t.dtype.kind in "iu" else "f4")
+    path = folder / "data.npz"
+    try:
+        np.savez(path, allow_pickle=False, **arrays)
+    except (ValueError, OSError, UnicodeError, TypeError):  # names that a zip archive cannot hold
+        np.savez(path, y=arrays["y"])
+    return str(path)
+
+
+def check(file: Path, folder: Path, step: Callable[[str], None]) -> tuple[str, ...]:
+    """What comes of each verb. Raises Finding."""
+    found = []
+    step("load")
+    model = model_in(file)
+    for verb in VERBS if model is not None else VERBS[:3]:
+        for line in arguments(verb, file, model, folder) if model is not None else [[str(file)]]:
+            step(verb)
+            found.append(f"{verb}: {call(verb, line)}")
+    return tuple(found)
