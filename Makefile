@@ -2,11 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test lint format test-models test-torch test-cuda models docs clean
+.PHONY: help run test test-long fuzz lint format test-models test-torch test-cuda models docs clean
 
 help:
 	@echo "make run          train a network on digits, check it, run it, compare with ONNX Runtime"
 	@echo "make test         lint, types, tests"
+	@echo "make test-long    tests with all that the short ones leave out, and five minutes of fuzz"
+	@echo "make fuzz         MINUTES=10 of made-up files, graphs and accidents; what it finds lies in .fuzz/"
 	@echo "make format       put the code into its standard form"
 	@echo "make test-models  fetch real models: they come back byte for byte, run, and have gradients; and docs/file_types.md"
 	@echo "make test-torch   install PyTorch: gradients and training of networks that it exports are those that it computes itself"
@@ -21,6 +23,16 @@ run: .venv/run.stamp
 test: lint
 	$(BIN)/basedpyright
 	$(BIN)/pytest -n 2
+
+test-long: .venv/test.stamp
+	GRAPHIR_EVERY_CASE=1 $(BIN)/pytest -n 2
+	$(MAKE) fuzz MINUTES=5
+
+MINUTES ?= 10
+WORKERS ?= 1
+SEED ?= 0
+fuzz: .venv/test.stamp
+	cd tests && ../$(BIN)/python -m fuzz --minutes $(MINUTES) --workers $(WORKERS) --seed $(SEED)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
@@ -52,7 +64,7 @@ models: .venv/run.stamp
 	$(BIN)/python models/digits.py
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .fuzz .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "graphir needs Python 3.11 or newer; try make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import graphir
 import graphir_onnx
 from cases import Case
+from fuzz.errors import STUMBLES, raw
 from graphir import FormatError, Graph, Model, Tensor, TensorType
 from graphir.dtypes import DTYPES, STRING
 from graphir.ir import Value
@@ -267,7 +268,7 @@ def outcome(trial: Trial) -> dict[str, Any] | str:
         if not any(text in str(e) for text in ("node '", "limit on", " of the input ")):  # the last: what was fed is refused
             raise Unclear(f"{trial}: the error names no node: {type(e).__name__}: {e}") from e
         cause = e.__cause__ or e
-        if isinstance(cause, STUMBLES) or (isinstance(e, NodeError) and type(cause) is TypeError) or any(text in str(e) for text in RAW):
+        if isinstance(cause, (KeyError, *STUMBLES)) or (isinstance(e, NodeError) and type(cause) is TypeError) or raw(str(e)):
             raise Unclear(f"{trial}: the error is a stumble: {type(cause).__name__}: {e}") from e
         return str(e)
     except Exception as e:  # any other kind is what the test is after
@@ -275,19 +276,6 @@ def outcome(trial: Trial) -> dict[str, Any] | str:
     finally:
         if time.monotonic() - began > PATIENCE:
             raise Unclear(f"{trial}: it took {time.monotonic() - began:.1f} s")
-
-
-STUMBLES = (KeyError, AttributeError, AssertionError, ArithmeticError, UnboundLocalError, MemoryError, RecursionError, Warning)
-# Words that say nothing of what is wrong: Python's own, and those of a rule that stumbled.
-RAW = (
-    "list index out of range",
-    "tuple index out of range",
-    "values to unpack",
-    "division by zero",
-    "NoneType",
-    "object is not",
-    "operand type",
-)
 
 
 @contextmanager

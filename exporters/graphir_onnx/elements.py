@@ -25,6 +25,11 @@ def domain_of(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
 
 
+def reason(e: ValueError) -> str:
+    """What is wrong with a message, in a line."""
+    return f"the name {quoted(e.object)} is not UTF-8" if isinstance(e, UnicodeDecodeError) else str(e)
+
+
 # ---- types --------------------------------------------------------------------------------------------------------------------------
 
 

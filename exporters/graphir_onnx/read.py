@@ -19,7 +19,7 @@ from graphir.types import Type
 
 from . import headers, wire
 from .attributes import CHILDREN, ReadChild, decode_attribute, decode_attributes
-from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted
+from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted, reason
 from .external import external_tensors, find_nothing
 from .lowest import NEWEST_IR, imports, needed_ir
 from .origin import keep
@@ -39,7 +39,7 @@ def read(data: bytes | memoryview, find: FindData = find_nothing) -> Model:
         except RecursionError:
             raise FormatError("its graphs are nested too deep") from None
         except UnicodeDecodeError as e:
-            raise FormatError(f"a name in it is not UTF-8: {e}") from None
+            raise FormatError(reason(e)) from None
     from graphir.passes.infer import infer
 
     infer(model)
@@ -149,7 +149,7 @@ class Reader:
         try:
             self._graph(proto, graph, outer, big)
         except (FormatError, UnicodeDecodeError) as e:
-            raise FormatError(f"graph {quoted(proto.name)}: {e}") from None
+            raise FormatError(f"graph {quoted(proto.name)}: {reason(e)}") from None
 
     def _graph(self, proto: GraphProto, graph: Graph, outer: Scope | None, big: dict[int, memoryview]) -> None:
         scope = Scope(outer)
@@ -222,7 +222,7 @@ class Reader:
                 self._node(proto, graph, scope, declared)
             except (FormatError, UnicodeDecodeError) as e:
                 label = proto.name or next(iter(proto.output), "")
-                raise FormatError(f"node {quoted(label)} ({quoted(proto.op_type)[1:-1]}): {e}") from None
+                raise FormatError(f"node {quoted(label)} ({quoted(proto.op_type)[1:-1]}): {reason(e)}") from None
 
     def _node(self, proto: NodeProto, graph: Graph, scope: Scope, declared: dict[str, Type]) -> None:
         key = (proto.domain, proto.op_type, proto.overload)

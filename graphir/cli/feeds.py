@@ -1,6 +1,7 @@
 """The inputs of `graphir run`, from files and from what stands on the command line."""
 
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -95,6 +96,8 @@ def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.
     wanted = math.prod(sizes) * value.type.dtype.itemsize
     if len(sizes) > _RANK:
         raise ValueError(f"input {value.name}: {len(sizes)} axes; expected at most {_RANK}")
+    if math.prod(n or 1 for n in sizes) * value.type.dtype.itemsize > sys.maxsize:  # also where another axis has no elements
+        raise ValueError(f"input {value.name}: no array can have the sizes {list(sizes)}")
     if memory is not None and wanted > memory:
         raise LimitError(f"input {value.name}: {kind} of {list(sizes)} takes {wanted:,} bytes, and the limit is {memory:,}")
     return _drawn(value.type, sizes, kind, rng)

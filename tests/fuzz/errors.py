@@ -70,8 +70,8 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[Path, str, int]]:
 
 def _on_purpose(e: BaseException) -> bool:
     """Whether the innermost line is a raise statement of ours."""
-    *_, (file, _, line) = _frames(e.__traceback__)
-    return str(file).startswith(OURS) and line in _raises(file)
+    innermost = [*_frames(e.__traceback__)][-1:]
+    return any(str(file).startswith(OURS) and line in _raises(file) for file, _, line in innermost)
 
 
 @functools.cache

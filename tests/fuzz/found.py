@@ -1,7 +1,12 @@
-"""What the campaigns found, made small: campaign and what it was -> the case. The fuzz keeps these; tests/test_fuzz.py tries them again."""
+"""What the campaigns found, made small: the campaign, what it was, and the file. tests/test_fuzz.py tries each again."""
 
 from .case import Case
 
-FOUND: dict[tuple[str, str], Case] = {
-    ("hostile", "a name that is not UTF-8"): Case(".onnx", b""),
-}
+FOUND: list[tuple[str, str, Case]] = [
+    ("hostile", "a name that is not UTF-8", Case(".onnx", b":\x0c\n\n\x12\x08constA\xa1t")),
+    (
+        "hostile",
+        "an input of no elements, for sizes too large for NumPy",
+        Case(".onnx", b":\x1eZ\x1c\n\x02x0\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x00\n\n\x08\x80\x80\x80\x80\x80\x80\x80\x80@"),
+    ),
+]

@@ -35,7 +35,14 @@ class Hostile:
             return Case(case.suffix, _damaged(case.data, rng))
         try:
             return Case(case.suffix, CHANGES[case.suffix](case.data, other.data, changes, rng))
-        except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError):  # what was changed before is no tree any more
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            RecursionError,
+        ):  # what was changed before is no tree any more
             return Case(case.suffix, _damaged(case.data, rng))
 
     def check(self, case: Case, folder: Path, step: Callable[[str], None]) -> Outcome:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from graphir_onnx.wire import encoded_varint, fields, varint
 from onnx import GraphProto, ModelProto
+
+from graphir_onnx.wire import encoded_varint, fields, varint
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 WIRES = (VARINT, FIXED64, BYTES, 3, 4, FIXED32, 6, 7)

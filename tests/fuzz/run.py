@@ -49,7 +49,7 @@ def run(campaigns: Sequence[Campaign], seconds: float, seed: int, workers: int, 
 
 def _sum(parts: Sequence[Count]) -> Count:
     findings = dict.fromkeys(f for p in parts for f in p.findings)
-    tried, right, rejected = (sum(p[i] for p in parts) for i in (1, 2, 3))
+    tried, right, rejected = (sum(column) for column in zip(*((p.tried, p.right, p.rejected) for p in parts)))
     return Count(parts[0].name, tried, right, rejected, tuple(findings), max(p.seconds for p in parts))
 
 

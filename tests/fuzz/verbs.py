@@ -67,7 +67,10 @@ def arguments(verb: str, file: Path, model: Model, folder: Path) -> list[list[st
         case "export":
             return [[name, str(folder / f"out{suffix}")] for suffix in (".onnx", ".gir", ".json", ".txt")]
         case "train":
-            return [[name, _data(model, folder), str(folder / "trained.gir"), "--epochs=1", f"--loss={loss}"] for loss in ("cross_entropy", "mean_squared_error")]
+            return [
+                [name, _data(model, folder), str(folder / "trained.gir"), "--epochs=1", f"--loss={loss}"]
+                for loss in ("cross_entropy", "mean_squared_error")
+            ]
     return [[name]]
 
 
@@ -80,7 +83,9 @@ def _data(model: Model, folder: Path) -> str:
         if isinstance(t, TensorType) and t.shape and all(isinstance(d, int) for d in t.shape[1:]):
             shape = (EXAMPLES, *(d for d in t.shape[1:] if isinstance(d, int)))
             if np.prod(shape, dtype=float) < 1e6 and v.name and "\0" not in v.name and len(v.name) < 1000:
-                arrays[v.name] = rng.random(shape).astype(t.dtype if t.dtype in FLOATS and t.dtype.kind == "f" else "int64" if t.dtype.kind in "iu" else "f4")
+                arrays[v.name] = rng.random(shape).astype(
+                    t.dtype if t.dtype in FLOATS and t.dtype.kind == "f" else "int64" if t.dtype.kind in "iu" else "f4"
+                )
     path = folder / "data.npz"
     try:
         np.savez(path, allow_pickle=False, **arrays)

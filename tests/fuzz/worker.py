@@ -6,14 +6,15 @@ import multiprocessing
 import os
 import re
 import resource
-import signal
 import shutil
+import signal
 import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from .case import Campaign, Case, Finding, Outcome
 from .errors import OURS, place, stumble
@@ -33,8 +34,8 @@ class Worker:
     def __init__(self, campaign: Campaign):
         self._campaign = campaign
         self._folder = Path(tempfile.mkdtemp(prefix="graphir-fuzz-"))
-        self._child: multiprocessing.Process | None = None
-        self._pipe: Connection | None = None
+        self._child: Any = None
+        self._pipe: Any = None
         self._left = 0
 
     def check(self, case: Case) -> Outcome:
@@ -67,7 +68,7 @@ class Worker:
         process = context.Process(target=_serve, args=(self._campaign, theirs, self._folder), daemon=True)
         process.start()
         theirs.close()
-        self._child, self._left = process, CASES  # pyright: ignore[reportAttributeAccessIssue]
+        self._child, self._left = process, CASES
 
     def _end(self) -> int | None:
         """Kill the child; its exit status."""
@@ -111,7 +112,8 @@ def _serve(campaign: Campaign, pipe: Connection, folder: Path) -> None:
         faulthandler.enable(trace, all_threads=False)
         faulthandler.register(signal.SIGXCPU, trace, all_threads=False, chain=True)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (_in_use("VmSize") + ROOM,) * 2)
+        room = _in_use("VmSize") + ROOM
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         warnings.simplefilter("error")
         with contextlib.suppress(EOFError):
