@@ -1,8 +1,10 @@
 """What callers hand in, held to its kind at the public doors: an error there says more than one deep inside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
+
+X = TypeVar("X")
 
 
 def expect(x: Any, kinds: Any, what: str, wanted: str) -> None:
@@ -40,3 +42,22 @@ def brief(x: Any) -> str:
     """A thing in few words."""
     text = repr(x)
     return text if len(text) <= 60 and "\n" not in text else f"a {type(x).__name__}"
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """What an error adds about a name that is not known: those that are like it, in any case; empty where none is."""
+    import difflib
+
+    plain = {_plain(k): k for k in known}
+    found = difflib.get_close_matches(_plain(name)[:200], plain, n=3)
+    return f"; did you mean {', '.join(plain[k] for k in found)}?" if found else ""
+
+
+def named(name: str, known: Mapping[str, X], others: Mapping[str, X] | None = None) -> X | None:
+    """What is known by a name, whatever its case, and with or without underscores, dashes and spaces. others: further names, plain."""
+    table = {_plain(k): x for k, x in known.items()}
+    return {**(others or {}), **table}.get(_plain(name))
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")

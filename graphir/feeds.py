@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .dims import Expr, Symbol, atoms, substitute
-from .dtypes import COMPLEX, FLOATS, NAMES, STRING
+from .dtypes import COMPLEX, FLOATS, INTEGERS, NAMES, STRING
 from .ir import Value, Weight
 from .types import MapType, OptionalType, SequenceType, TensorType, Type
 
@@ -85,6 +85,11 @@ def as_array(x: Any, dtype: np.dtype, whose: str) -> np.ndarray:
     if lost.any():
         raise ValueError(f"{whose} was given {_repr(given[lost].flat[0].item())}, which {NAMES[dtype]} cannot hold")
     return made
+
+
+def in_kind(given: np.dtype, dtype: np.dtype) -> bool:
+    """Whether two dtypes are of one kind, floats or integers: numbers may be brought from one to the other with `as_array`, which refuses what is lost."""
+    return any(given in kind and dtype in kind for kind in (FLOATS, INTEGERS, COMPLEX))
 
 
 def sizes_of(inputs: Iterable[Value], feeds: Mapping[str, Any]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from .gradcheck import gradcheck
 from .info import info
 from .run import run
 from .runtimes import runtimes
-from .terminal import clean, say
+from .terminal import clean, in_options, say
 from .train import train
 
 
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as e:  # the last door: one line for the user, a traceback for who asks
         if "--debug" in arguments:
             click.echo(clean(traceback.format_exc(), keep="\n"), err=True, nl=False)
-        return _fail(_message(e), 1)
+        verb = next((graphir.commands[a] for a in arguments if a in graphir.commands), None)
+        return _fail(in_options(_message(e), verb), 1)
 
 
 def _fail(message: str, status: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .terminal import progress, say, say_all
+from .terminal import progress, say_all, say_note
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -69,7 +69,7 @@ def write(model: "Model", destination: str, format_: str | None, options: dict[s
         else:
             graphir.save(model, Path(destination), format=format_, note=notes.append, **options)
     for note in notes:
-        say(f"note: {note}", error=True)
+        say_note(note)
     if data is None:
         return
     if sys.stdout.isatty():

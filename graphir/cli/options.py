@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .terminal import say
+from .terminal import say_note
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -63,6 +63,9 @@ class Number(click.FloatRange):
         """The number."""
         number = super().convert(value, param, ctx)
         return number if math.isfinite(number) else self.fail(f"{value} is no finite number", param, ctx)
+
+    def _describe_range(self) -> str:
+        return "" if self.min is None and self.max is None else super()._describe_range()  # else click tells of x<=None
 
 
 DRAWN = ("zeros", "random")  # what --input fills an input with
@@ -145,7 +148,7 @@ def _say_unkept(*runtimes: str | None) -> None:
         kept = kept_limits(runtime)
         for name in given:
             if name not in kept:
-                say(f"note: {runtime} does not keep --limit-{name}", error=True)
+                say_note(f"{runtime} does not keep --limit-{name}")
 
 
 def known_symbols(model: "Model", dims: dict[str, int]) -> dict[str, int]:

@@ -6,7 +6,7 @@ import click
 
 from .model_file import PIPE, expect_file, model_argument, read
 from .options import Number, dim_option, input_option, inputs_option, known_symbols, limit_options, runtime_option, seed_option
-from .terminal import progress, say, say_columns
+from .terminal import progress, say, say_columns, say_note
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -53,7 +53,7 @@ def run(
     model = read(model_file)
     arrays, others = feeds(model, file, given, known_symbols(model, dict(dims)), seed, memory=limits.memory)
     if others:
-        say(f"note: {file} also holds {', '.join(others)}, which the model does not take", error=True)
+        say_note(f"{file} also holds {', '.join(others)}, which the model does not take")
     addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)
     program = _compiled(model, runtime, limits, seed)
     with progress(f"running on {runtime}"):

@@ -12,6 +12,7 @@ import click
 
 # Control characters, those that turn the direction of text, and halves of surrogate pairs.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_PARAMETER = re.compile(r"`(\w+)`")
 WIDTH = 120
 
 
@@ -23,6 +24,18 @@ def clean(text: object, keep: str = "") -> str:
 def say(text: object = "", error: bool = False) -> None:
     """Print one line."""
     click.echo(clean(text), err=error)
+
+
+def say_note(text: object) -> None:
+    """Print on stderr what is good to know, and no error."""
+    context = click.get_current_context(silent=True)
+    say(f"note: {in_options(str(text), context and context.command)}", error=True)
+
+
+def in_options(text: str, verb: click.Command | None) -> str:
+    """The text with the options of a verb where it names parameters of Python: --wrt for `wrt`."""
+    options = {p.name: max(p.opts, key=len) for p in verb.params if isinstance(p, click.Option)} if verb is not None else {}
+    return _PARAMETER.sub(lambda m: options.get(m[1], m[0]), text)
 
 
 def say_all(text: str) -> None:

@@ -11,7 +11,7 @@ import click
 
 from .model_file import PIPE, kind_of, model_argument, read
 from .options import Number, limit_options, seed_option
-from .terminal import progress, say
+from .terminal import progress, say, say_note
 
 if TYPE_CHECKING:
     from ..plugins import Limits
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 @model_argument
 @click.argument("data", metavar="DATA.npz")
 @click.argument("destination")
-@click.option("--loss", default="cross_entropy", show_default=True, metavar="NAME", help="cross_entropy or mean_squared_error.")
+@click.option(
+    "--loss", default="cross_entropy", show_default=True, metavar="NAME", help="cross_entropy, mean_squared_error or binary_cross_entropy."
+)
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="sgd, momentum or adam.")
-@click.option("--learning-rate", type=Number(), default=0.001, show_default=True, metavar="X", help="How far a step goes.")
+@click.option("--learning-rate", "--lr", type=Number(), default=0.001, show_default=True, metavar="X", help="How far a step goes.")
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True, metavar="N", help="How often all data is seen.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Examples in a step. [default: 32, or what the model takes]")
 @click.option(
@@ -49,6 +51,7 @@ def train(
     from graphir.training import fit
 
     from ..plugins import write_atomically
+    from ..training.losses import loss_name
     from .checkpoint import keep, kept
     from .feeds import arrays_of
 
@@ -58,6 +61,7 @@ def train(
     checkpoint, beside = (Path(destination).with_suffix(suffix) for suffix in (".checkpoint.gir", ".history.json"))
     arrays = arrays_of(data)
     target = options["target"]
+    options |= {"loss": loss_name(options["loss"]), "optimizer": _optimizer_name(options["optimizer"])}
     settings = {**options, "validation": validation, "number_of_examples": sum(arrays[target].shape[:1]) if target in arrays else None}
     how = {**options, "optimizer": _optimizer(options["optimizer"], options["learning_rate"]), "wrt": list(options["wrt"]) or None}
     del how["learning_rate"]
@@ -74,7 +78,16 @@ def train(
     try:
         with _watched() as watch:
             result = fit(
-                model, arrays, validation=held, runtime=runtime, limits=limits, progress=watch, resume=before, checkpoint=saved, **how
+                model,
+                arrays,
+                validation=held,
+                runtime=runtime,
+                limits=limits,
+                progress=watch,
+                resume=before,
+                checkpoint=saved,
+                note=say_note,
+                **how,
             )
     except KeyboardInterrupt:
         if not done:
@@ -82,16 +95,24 @@ def train(
         raise click.ClickException(f"interrupted: {checkpoint} holds all up to the last whole epoch; --resume goes on from there") from None
     with progress(f"writing {destination}"):
         graphir.save(result.model, Path(destination))
-        text = json.dumps({**settings, "runtime": runtime, "history": result.history}, indent=2) + "\n"
+        text = json.dumps({**settings, "batch_size": result.batch_size, "runtime": runtime, "history": result.history}, indent=2) + "\n"
         write_atomically(beside, lambda file: file.write(text.encode()))
     say(f"{destination} is trained; its history is in {beside}")
+
+
+def _optimizer_name(text: str) -> str:
+    from ..expect import named, near
+    from ..training.optimizers import OPTIMIZERS
+
+    name = named(text, {k: k for k in OPTIMIZERS}, {"sgdmomentum": "momentum"})
+    if name is None:
+        raise click.UsageError(f"--optimizer {text}: there are {', '.join(OPTIMIZERS)}{near(text, OPTIMIZERS)}")
+    return name
 
 
 def _optimizer(name: str, learning_rate: float) -> Any:
     from ..training.optimizers import OPTIMIZERS
 
-    if name not in OPTIMIZERS:
-        raise click.UsageError(f"--optimizer {name}: there are {', '.join(OPTIMIZERS)}")
     try:
         return OPTIMIZERS[name](learning_rate)
     except ValueError as e:

@@ -7,8 +7,11 @@ trained = graphir.training.apply(model, program.state)
 """
 
 from .loop import Progress, Result, fit
-from .losses import cross_entropy, mean_squared_error
+from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
+from .names import Names, names
 from .optimizers import adam, sgd
 from .step import apply, flat, step
 
-__all__ = ["Progress", "Result", "adam", "apply", "cross_entropy", "fit", "flat", "mean_squared_error", "sgd", "step"]
+__all__ = [
+    "Names", "Progress", "Result", "adam", "apply", "binary_cross_entropy", "cross_entropy", "fit", "flat", "mean_squared_error", "names", "sgd", "step",
+]  # fmt: skip

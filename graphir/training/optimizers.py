@@ -9,6 +9,7 @@ from ..dtypes import FLOAT32
 from ..ir import Value, Weight
 from ..model import Model
 from ..ops.elementwise import add, cast, div, mul, pow_, sqrt, sub
+from .names import RATE
 
 Optimizer = Callable[[Model, Mapping[Weight, Value]], None]  # adds updates for the weights, of which it is given the gradients
 
@@ -77,7 +78,7 @@ class _Rate:
     """The learning rate as state of the model, which nothing updates: whoever runs the step may set it. Numbers in the dtypes of weights, cast once for each."""
 
     def __init__(self, model: Model, learning_rate: float):
-        self.value = _state(model, "learning_rate", np.asarray(learning_rate, FLOAT32))
+        self.value = _state(model, RATE, np.asarray(learning_rate, FLOAT32))
         self._casts: dict[tuple[Value, np.dtype], Value] = {}
 
     def of(self, w: Weight) -> Value:
@@ -106,7 +107,12 @@ def _memory(model: Model, name: str, w: Weight) -> Weight:
 def is_memory(address: str, weights: Collection[str]) -> bool:
     """Whether a state is an optimizer's, by its name: the learning rate, a count of steps, or what is remembered of one of these weights."""
     name = re.sub(r"_\d+$", "", address)  # which `fresh` adds
-    return name == "learning_rate" or name.endswith("_step") or any(x.endswith(f"_{w}") for w in weights for x in (address, name))
+    return is_rate(address) or name.endswith("_step") or any(x.endswith(f"_{w}") for w in weights for x in (address, name))
+
+
+def is_rate(address: str) -> bool:
+    """Whether a state is the learning rate of an optimizer that named it."""
+    return re.sub(r"_\d+$", "", address) == RATE  # which `fresh` adds
 
 
 def _double(model: Model, name: str, x: float) -> Value:
