@@ -11,7 +11,7 @@ from ..expect import expect, expect_model
 from ..model import Model
 from ..plugins import Limits, Program, Runtime, compile, expect_limits
 from .examples import Arrays, Examples, Target
-from .losses import LOSSES, Loss, loss_name
+from .losses import Loss, loss_of
 from .names import Names, names
 from .optimizers import Optimizer
 from .step import apply, measured, step
@@ -61,20 +61,14 @@ def fit(
     Raises ValueError for data that does not suit, for a result of another training, and where the loss is no longer finite; see `step` for more.
     """
     expect_model(model)
-    expect(epochs, int, "epochs", "a whole number")
-    expect(data, Mapping, "the data", "a mapping from names to arrays")
-    expect_limits(limits)
-    if epochs < 1:
-        raise ValueError(f"epochs is {epochs}; expected 1 or more")
+    _check_call(data, epochs, limits)
     stepping = step(model, loss, optimizer, wrt=wrt, output=output, target=target, note=note)
     called = names(stepping)
     rng = np.random.default_rng(seed)
-    examples, held = _examples(
-        Target(stepping, called.target, target, LOSSES[loss_name(loss)] if isinstance(loss, str) else loss), data, validation, rng, note
-    )
+    examples, held = _examples(Target(stepping, called.target, target, loss_of(loss)), data, validation, rng, note)
     size = examples.batch_size(batch_size)
     program = compile(stepping, runtime, seed=seed, limits=limits)
-    evaluate = None if held is None else _Evaluation(model, loss, output, target, runtime, limits)
+    evaluate = None if held is None else _Evaluation(held, measured(model, loss, output=output, target=target), runtime, limits)
     history: list[dict[str, float]] = [] if resume is None else list(resume.history)
 
     def result() -> Result:
@@ -83,8 +77,8 @@ def fit(
 
     if resume is not None:
         _go_on(program, resume, len(examples.batches(size)), epochs)
-        if evaluate is not None and held is not None:
-            _count_runs(evaluate.program, len(held.batches(size)) * len(resume.history))
+        if evaluate is not None:
+            _count_runs(evaluate.program, evaluate.batches(size) * len(resume.history))
     for _ in history:
         rng.permutation(examples.count)  # so that the next orders are what they would be
     for epoch in range(len(history) + 1, epochs + 1):
@@ -92,19 +86,28 @@ def fit(
         batches = examples.batches(size, rng.permutation(examples.count), called.target)
         for i, (count, feeds) in enumerate(batches, 1):
             metrics = totals.add(program.run(feeds), called, count)
-            if not math.isfinite(next(iter(metrics.values()))):
-                raise ValueError(f"the loss became {next(iter(metrics.values()))} in epoch {epoch}, batch {i}; try a smaller learning rate")
+            if not math.isfinite(value := next(iter(metrics.values()))):
+                raise ValueError(f"the loss became {value} in epoch {epoch}, batch {i}; try a smaller learning rate")
             summary = None
             if i == len(batches):
                 summary = totals.means()
-                if held is not None and evaluate is not None:
-                    summary |= {f"validation_{k}": x for k, x in evaluate(held, size, program.state).items()}
+                if evaluate is not None:
+                    summary |= {f"validation_{k}": x for k, x in evaluate(size, program.state).items()}
                 history.append({"epoch": epoch, **summary})
             if progress is not None:
                 progress(Progress(epoch, epochs, i, len(batches), metrics, summary))
         if checkpoint is not None:
             checkpoint(result())
     return result()
+
+
+def _check_call(data: Any, epochs: Any, limits: Any) -> None:
+    """Raises TypeError and ValueError for what `fit` cannot take."""
+    expect(epochs, int, "epochs", "a whole number")
+    expect(data, Mapping, "the data", "a mapping from names to arrays")
+    expect_limits(limits)
+    if epochs < 1:
+        raise ValueError(f"epochs is {epochs}; expected 1 or more")
 
 
 def _examples(
@@ -161,23 +164,27 @@ class _Totals:
 
 
 class _Evaluation:
-    """Measures the model as it works outside of training, with weights as they are."""
+    """Measures a model whose outputs are the loss and metrics, as it works outside of training, on examples, with weights as they are."""
 
-    def __init__(self, model: Model, loss: str | Loss, output: str | None, target: str, runtime: str | Runtime, limits: Limits | None):
-        measuring = measured(model, loss, output=output, target=target)
+    def __init__(self, examples: Examples, measuring: Model, runtime: str | Runtime, limits: Limits | None):
         for w in [w for w in measuring.graph.weights.values() if w.kind == "default"]:
             measuring.graph.close(w)  # as the step has it
         for w in measuring.weights.values():
             if w.kind == "constant" and w.dtype in FLOATS:
                 w.become("state")
+        self.examples = examples
         self.called = names(measuring)
         self.program: Program = compile(measuring, runtime, limits=limits)
 
-    def __call__(self, examples: Examples, size: int, state: Mapping[str, Any]) -> dict[str, float]:
+    def batches(self, size: int) -> int:
+        """How many runs it takes to measure."""
+        return len(self.examples.batches(size))
+
+    def __call__(self, size: int, state: Mapping[str, Any]) -> dict[str, float]:
         for name in self.program.state:
             if name in state:
                 self.program.state[name] = state[name]
         totals = _Totals()
-        for count, feeds in examples.batches(size, target=self.called.target):
+        for count, feeds in self.examples.batches(size, target=self.called.target):
             totals.add(self.program.run(feeds), self.called, count)
         return totals.means()

@@ -67,6 +67,11 @@ _ALIASES = {  # what others call them
 }
 
 
+def loss_of(loss: str | Loss) -> Loss:
+    """The loss that is meant: a name, or the function itself. Raises ValueError for a name that is not known."""
+    return LOSSES[loss_name(loss)] if isinstance(loss, str) else loss
+
+
 def loss_name(name: str) -> str:
     """The name of a loss that is given in any case, with or without underscores, or as others call it. Raises ValueError with near misses."""
     found = named(name, {k: k for k in LOSSES}, {alias: k for k, aliases in _ALIASES.items() for alias in aliases.split()})

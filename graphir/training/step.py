@@ -21,7 +21,7 @@ from ..passes.simplify import simplify
 from ..tensors import Tensor
 from ..types import TensorType
 from .choose import check_paths, output_to_learn, trained
-from .losses import LOSSES, Loss, loss_name
+from .losses import Loss, loss_of
 from .names import RATE, Names, free, record, settle
 from .optimizers import Optimizer, adam, is_memory, is_rate
 
@@ -77,7 +77,7 @@ def _measured(model: Model, loss: str | Loss, output: str | None, target: str, t
     from ..passes.upgrade import upgrade  # its tables are long
 
     expect_model(model)
-    build = LOSSES[loss_name(loss)] if isinstance(loss, str) else loss
+    build = loss_of(loss)
     model = model.copy()
     if target in {v.name for v in model.inputs if v.tensor is None}:
         raise ValueError(f"the model has an input or a weight called {target!r}; give the target another name")
