@@ -10,6 +10,7 @@ import numpy as np
 from .dims import Expr, Symbol, atoms, substitute
 from .dtypes import COMPLEX, FLOATS, INTEGERS, NAMES, STRING
 from .ir import Value, Weight
+from .turns import Turn, in_turn
 from .types import MapType, OptionalType, SequenceType, TensorType, Type
 
 
@@ -110,9 +111,14 @@ def no_state(address: str, states: Iterable[str], weights: Mapping[str, Weight])
 
 
 class States(MutableMapping[str, Any]):
-    """The states of a program by address. Reading copies, writing checks; a runtime says what it holds, and how that is read and set."""
+    """The states of a program by address. Reading copies, writing checks, both in turn; a runtime says what it holds, and how that is read and set.
 
-    weights: Mapping[str, Weight]  # those of the model
+    turn: the program's. weights: those of the model.
+    """
+
+    def __init__(self, turn: Turn, weights: Mapping[str, Weight]):
+        self._turn = turn
+        self.weights = weights
 
     @abstractmethod
     def held(self) -> dict[str, Any]:
@@ -130,10 +136,16 @@ class States(MutableMapping[str, Any]):
     def type_of(self, x: Any) -> TensorType:
         """The type of what is held."""
 
+    @in_turn
     def __getitem__(self, address: str) -> Any:
         return self.read(self._one(address))
 
+    @in_turn
     def __setitem__(self, address: str, x: Any) -> None:
+        self.replace(address, x)
+
+    def replace(self, address: str, x: Any) -> None:
+        """Set a state, for who is in turn already. Raises ValueError where the type differs, KeyError."""
         old = self._one(address)
         new = self.received(x, old, f"the state {address!r}")
         if self.type_of(new) != self.type_of(old):

@@ -1,5 +1,6 @@
 """The parts of a graph: operators by name, values, weights, nodes. Graphs themselves are in `ir`."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
@@ -12,6 +13,8 @@ from .types import Known, TensorType, Type
 if TYPE_CHECKING:
     from .ir import Graph
     from .model import Model
+
+_NAMING = threading.RLock()  # threads that read one model, as to compile it, may be the first to ask for a name
 
 Attribute = Union[int, float, str, bytes, tuple, Tensor, SparseTensor, Type, "Graph", "Ref"]
 
@@ -86,8 +89,11 @@ class Value:
         """The name. Edit it by `named` or `Graph.rename`."""
         name = self._name
         if name is None:
-            assert self.node is not None
-            name = self._name = self.graph.fresh(self.node.op.base)
+            with _NAMING:
+                name = self._name
+                if name is None:
+                    assert self.node is not None
+                    name = self._name = self.graph.fresh(self.node.op.base)
         return name
 
     @property

@@ -22,7 +22,7 @@ class Tensor:
     def __init__(self, dtype: np.dtype, shape: Sequence[int], read: Callable[[], np.ndarray], storage: str = "raw", carried: Any = None):
         self.dtype = dtype
         self.shape = tuple(shape)
-        self._read = read
+        self._read: Callable[[], np.ndarray] | None = read
         self._array: np.ndarray | None = None
         self.storage = storage
         self.carried = carried
@@ -45,14 +45,21 @@ class Tensor:
     @property
     def array(self) -> np.ndarray:
         """The data, as a read-only array of `shape` and `dtype`."""
-        if self._array is None:
-            array = self._read()
-            if array.shape != self.shape or array.dtype != self.dtype:
-                raise ValueError(f"a tensor declared {self.type} was read as {array.dtype}{list(array.shape)}")
-            array.flags.writeable = False
-            self._array = array
-            self._read = _spent
-        return self._array
+        array = self._array
+        return self._first_read() if array is None else array
+
+    def _first_read(self) -> np.ndarray:
+        read = self._read
+        if read is None:  # another thread was here
+            assert self._array is not None
+            return self._array
+        array = read()
+        if array.shape != self.shape or array.dtype != self.dtype:
+            raise ValueError(f"a tensor declared {self.dtype}{list(self.shape)} was read as {array.dtype}{list(array.shape)}")
+        array.flags.writeable = False
+        self._array = array
+        self._read = None
+        return array
 
     @property
     def elements(self) -> int:
@@ -132,7 +139,3 @@ def round_to_float32(x: float) -> float:
         return struct.unpack("f", struct.pack("f", x))[0]
     except OverflowError:
         return float("inf") if x > 0 else float("-inf")
-
-
-def _spent() -> np.ndarray:
-    raise AssertionError("a tensor was read twice")

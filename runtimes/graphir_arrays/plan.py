@@ -11,6 +11,7 @@ from graphir.ir import Graph, Node, Value
 from graphir.model import Model
 from graphir.ops import Op, arguments, is_random
 from graphir.passes.infer import Inference
+from graphir.turns import ReentryError
 from graphir.types import TensorType, Type
 
 from .draws import Draws
@@ -111,7 +112,7 @@ class Plan:
         kernel = self.kernel(node)
         try:
             return bind(kernel, site)
-        except LimitError:
+        except (LimitError, ReentryError):
             raise
         except Exception as e:  # of whatever kind a kernel raises: the error names the node
             raise NodeError(node, e) from e

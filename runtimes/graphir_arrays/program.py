@@ -1,7 +1,7 @@
 """A compiled model: takes feeds, returns fetches, holds the weights."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from graphir.feeds import States, as_array, check_names, checked, checked_parts,
 from graphir.ir import Value, Weight
 from graphir.model import Model
 from graphir.tensors import Tensor
+from graphir.turns import ReentryError, Turn, Turns, in_turn
 from graphir.types import OptionalType, TensorType
 
 from .draws import Draws
@@ -44,8 +45,8 @@ class _Ready(NamedTuple):
     plan: Plan
 
 
-class Program:
-    """Runs one model on one namespace. For one thread; `clone` gives another that shares its constants.
+class Program(Turns):
+    """Runs one model on one namespace. Threads take turns; `clone` gives another that shares its constants, to run at the same time.
 
     state: the weights of kind "state" by address: read it, assign to it.
     deliver: makes of an array of the namespace what users are handed; by default the array itself.
@@ -75,26 +76,23 @@ class Program:
         self._state = {a: xp.fresh(xp.asarray(dense(w))) for a, w in self._model.weights.items() if w.kind == "state"}
         self._outputs = tuple(v.name for v in self._model.outputs)
         self._updates = [self._address(w) for w in self._model.updates]
-        self.state: MutableMapping[str, Any] = _State(self)
+        self._turn = Turn()
+        self.state = _State(self)
 
     @property
+    @in_turn
     def runs(self) -> int:
         """How many runs there were. Random numbers hang on it and on the seed, so that who sets it can go on where another program stopped."""
         return self._draws.run
 
     @runs.setter
+    @in_turn
     def runs(self, count: int) -> None:
         self._draws.run = count
 
     # ---- running --------------------------------------------------------------------------------------------------------------------
 
-    def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> dict[str, Any]:
-        """The values at the addresses in `fetch` (default: the model's outputs), each a new array.
-
-        feeds: name -> array, of the dtype and shape that the input has; lists of numbers take its dtype. Updates take place after the run, all at once, but
-        for a run with `fetch`, which changes nothing; one that fails midway may have written some. Raises ValueError for feeds that do not fit,
-        KeyError for an unknown address.
-        """
+    def _run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None) -> dict[str, Any]:
         fetch = [fetch] if isinstance(fetch, str) else fetch
         addresses = tuple(dict.fromkeys(fetch)) if fetch is not None else self._outputs
         updates = self._updates if fetch is None else ()
@@ -128,7 +126,7 @@ class Program:
         if x.dtype == old.dtype and x.shape == old.shape:
             self._state[address] = x
         else:
-            self.state[address] = x  # says what does not fit
+            self.state.replace(address, x)  # says what does not fit
 
     def _call(self, ready: _Ready, arguments: list[Any]) -> list[Any]:
         if self._meter is not None:
@@ -136,7 +134,7 @@ class Program:
         try:
             with self._xp.quiet():
                 return ready.function(*arguments)
-        except (LimitError, NodeError):
+        except (LimitError, NodeError, ReentryError):
             raise
         except Exception as e:  # of whatever kind a kernel raises: the error names the node
             named = ready.source.blame(e)
@@ -243,11 +241,13 @@ class Program:
             watch("place", model)
         return found
 
+    @in_turn
     def clone(self) -> "Program":
         """Another program for the same model, with its own buffers and its own state, which starts as this one's is now."""
         other = object.__new__(Program)
         other.__dict__.update(self.__dict__)
         other._plans, other._graphs, other._last = {}, {}, None
+        other._turn = Turn()
         other._draws = Draws(self._xp, self._draws.seed, self._draws.run)
         other._meter = Meter(self._limits) if self._meter is not None and self._limits is not None else None
         other._state = {a: self._xp.fresh(x) for a, x in self._state.items()}
@@ -267,9 +267,9 @@ class Program:
 
 class _State(States):
     def __init__(self, program: Program):
+        super().__init__(program._turn, program._model.weights)
         self._program = program
         self._xp = program._xp
-        self.weights = program._model.weights
 
     def held(self) -> dict[str, Any]:
         return self._program._state

@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from graphir.ir import Weight
 from graphir.model import Model
 from graphir.ops import is_random
 from graphir.plugins import LimitError, Limits
+from graphir.turns import Turn, Turns, in_turn
 from graphir.types import OptionalType, TensorType
 
 from .session import DOMAINS, Refusal, cut, dense, expand, explained, is_plain, lift_states, open_session, options
@@ -35,8 +36,8 @@ class _Ready(NamedTuple):
     plain: bool
 
 
-class OrtProgram:
-    """Runs one model through ONNX Runtime. For one thread; `clone` gives another that shares its constants.
+class OrtProgram(Turns):
+    """Runs one model through ONNX Runtime. Threads take turns; `clone` gives another that shares its constants, to run at the same time.
 
     state: the weights of kind "state" by address: read it, assign to it.
     """
@@ -60,17 +61,13 @@ class OrtProgram:
         self._state_inputs = {a: v.name for a, v in inputs.items()}
         self._updates = {a: v.name for a, v in updates.items()}
         self._outputs = tuple(v.name for v in model.outputs)
-        self.state: MutableMapping[str, Any] = _State(self)
+        self._turn = Turn()
+        self.state = _State(self)
         self._ready([*(v.name for v in self._model.outputs), *self._updates.values()])  # what is refused is refused now
 
     # ---- running --------------------------------------------------------------------------------------------------------------------
 
-    def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> dict[str, Any]:
-        """The values at the addresses in `fetch` (default: the model's outputs), each a new array.
-
-        feeds: name -> array, of the dtype and shape that the input has; lists of numbers take its dtype. Updates take place after the run, all at once, but
-        for a run with `fetch`, which changes nothing. Raises ValueError for feeds that do not fit and for values of bodies, KeyError for an unknown address.
-        """
+    def _run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None) -> dict[str, Any]:
         fetch = [fetch] if isinstance(fetch, str) else fetch
         wanted = {a: self._named(a) for a in (self._outputs if fetch is None else fetch)}
         updates = self._updates if fetch is None else {}
@@ -172,13 +169,12 @@ class OrtProgram:
         model = cut(self._model, key)
         try:
             with collector_paused():
-                onnxruntime.set_seed(self._seed)
-                session = open_session(model, options(self._threads), self._held)
+                session = open_session(model, options(self._threads), self._held, self._seed if self._is_random else None)
         except Refusal as e:
-            lacks = e.lacks
-            if lacks is None or not (expand(self._model, lambda op: op.name == lacks) or expand(self._model, lambda op: True)):
+            lacks, expanded = e.lacks, self._model.copy()  # a clone in another thread may be reading this one
+            if lacks is None or not (expand(expanded, lambda op: op.name == lacks) or expand(expanded, lambda op: True)):
                 raise  # the second: the operator may come out of one that ONNX Runtime itself decomposes
-            self._sessions, self._held = {}, {}
+            self._model, self._sessions, self._held = expanded, {}, {}
             return self._ready(names)
         inputs = {v.name: v.type for v in session.get_inputs()} | {v.name: v.type for v in session.get_overridable_initializers()}
         kinds = inputs | {v.name: v.type for v in session.get_outputs()}
@@ -193,6 +189,7 @@ class OrtProgram:
         return str(self._last.model) if self._last is not None else ""
 
     @property
+    @in_turn
     def stages(self) -> list[str]:
         """The model as given, as it is handed to ONNX Runtime, and what ONNX Runtime makes of it, for the model's outputs."""
         ready = self._ready([*(v.name for v in self._model.outputs), *self._updates.values()])
@@ -207,12 +204,14 @@ class OrtProgram:
             open_session(cut(self._model, ready.outputs), wanted, self._held)
             return [*found, _stage("optimized by ONNX Runtime", graphir.load(path))]
 
+    @in_turn
     def clone(self) -> "OrtProgram":
         """Another program for the same model, with its own state, which starts as this one's is now; random numbers start anew."""
         other = object.__new__(OrtProgram)
         other.__dict__.update(self.__dict__)
         other._sessions = {} if self._is_random else dict(self._sessions)
         other._last = None
+        other._turn = Turn()
         other._held = dict(self._held)
         other._state = dict(self._state)  # the values themselves are never written to
         other.state = _State(other)
@@ -221,8 +220,8 @@ class OrtProgram:
 
 class _State(States):
     def __init__(self, program: OrtProgram):
+        super().__init__(program._turn, program._given.weights)
         self._program = program
-        self.weights = program._given.weights
 
     def held(self) -> dict[str, Any]:
         return self._program._state

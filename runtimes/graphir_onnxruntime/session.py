@@ -1,6 +1,7 @@
 """From a model to a session of ONNX Runtime: states as inputs, what it lacks decomposed, cut down to what is asked for, weights by reference."""
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from .values import can_hold, to_ort
 
 DOMAINS = ("", "ai.onnx.ml", "com.microsoft")  # whose operators ONNX Runtime has
 SMALL = 1024  # bytes; smaller weights travel in the model, where shapes are inferred from them
+
+_SEEDING = threading.Lock()  # ONNX Runtime has one seed for all sessions, which they read as they are made
 
 
 class Refusal(TypeError):
@@ -99,11 +102,11 @@ def options(threads: int | None) -> onnxruntime.SessionOptions:
 
 
 def open_session(
-    model: Model, given: onnxruntime.SessionOptions, held: dict[str, onnxruntime.OrtValue]
+    model: Model, given: onnxruntime.SessionOptions, held: dict[str, onnxruntime.OrtValue], seed: int | None = None
 ) -> onnxruntime.InferenceSession:  # fmt: skip
     """A session that runs a model. held: the weights by name, which more sessions may share; those that are wanted and not there are entered.
 
-    Raises Refusal.
+    seed: of the operators that draw numbers, where there are any. Raises Refusal.
     """
     big = {name: w for name, w in model.graph.weights.items() if _goes_apart(w)}
     for name, w in big.items():
@@ -115,7 +118,11 @@ def open_session(
         given.add_external_initializers(list(big), [held[name] for name in big])
     data = graphir.dumps(model, format="onnx", without=list(big))
     try:
-        return onnxruntime.InferenceSession(data, given, providers=["CPUExecutionProvider"])
+        if seed is None:
+            return onnxruntime.InferenceSession(data, given, providers=["CPUExecutionProvider"])
+        with _SEEDING:
+            onnxruntime.set_seed(seed)
+            return onnxruntime.InferenceSession(data, given, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime raises kinds of its own, which have no common base
         lacks = re.search(r"Could not find an implementation for (\w+)\(", str(e))
         text = f"ONNX Runtime {onnxruntime.__version__} refuses the model: {explained(model, e)}"

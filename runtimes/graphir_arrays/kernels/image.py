@@ -1,6 +1,7 @@
 """Kernels of graphir.ops.image, by Pillow."""
 
 import io
+import threading
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..limits import LimitError
 
 FORMATS = ("BMP", "JPEG", "JPEG2000", "TIFF", "PNG", "WEBP", "PPM")  # those that the standard names: each reader less is a door less
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # how Pillow names grayscale files of 16 bits
+_WARNINGS = threading.Lock()  # what is ignored is ignored by all threads, and put back as it was found
 
 
 @prepared
@@ -33,7 +35,7 @@ def image_decoder(site: Site):
 
 def _decoded(library: Any, data: bytes, mode: str, site: Site) -> Any:
     """The pixels of an image file; None where it cannot be read. The size that its header tells is checked before anything is decoded."""
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images, which the limit is for, and of odd files
         try:
             with library.open(io.BytesIO(data), formats=FORMATS) as image:
