@@ -35,5 +35,7 @@ def collector_paused() -> Iterator[None]:
             if _inside == 1 and _was_on:
                 gc.enable()
             _inside -= 1
-        if _inside and _was_on and get_count()[0] > MANY:  # without this, threads that load one after another would never leave a gap for one
+        if (
+            _inside and _was_on and get_count()[0] > MANY
+        ):  # without this, threads that load one after another would never leave a gap for one
             collect()

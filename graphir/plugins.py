@@ -59,6 +59,7 @@ class Format(Protocol):
 class Program(Protocol):
     """A compiled model. state: the weights that updates move, by address, to read and to set.
 
+    Threads may call all of it at any time: `graphir.turns` has what lets them take turns.
     One may have `runs`, how many runs there were, to read and to set, where random numbers hang on that.
     """
 
@@ -79,7 +80,7 @@ class Program(Protocol):
         ...
 
     def clone(self) -> "Program":
-        """A program for another thread, which shares the constants."""
+        """A program for another thread, to run at the same time, which shares the constants."""
         ...
 
 
