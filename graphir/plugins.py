@@ -3,17 +3,15 @@
 Groups: `graphir.formats` names modules (see Format), `graphir.runtimes` names objects (see Runtime). Ours come through the same door as anyone's.
 """
 
-import errno
 import functools
 import inspect
 import os
-import secrets
-import stat
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from .atomic import write_atomically as write_atomically
 from .expect import expect, expect_model
 
 if TYPE_CHECKING:
@@ -307,49 +305,3 @@ class _Broken:
 
     def compile(self, model: "Model", **options: Any) -> Program:
         raise RuntimeError(self._reason)
-
-
-# ---- files --------------------------------------------------------------------------------------------------------------------------
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` with a file whose contents become those of `path`, whole or not at all.
-
-    The contents go to a temporary file in the same folder, which takes the place of `path`, with its permissions, once it is on the disk.
-    Where `write` raises, or the process is killed, what was at `path` stays. A link is followed; a pipe or device is written to directly.
-    """
-    target = Path(os.path.realpath(path))
-    try:
-        mode: int | None = target.stat().st_mode
-    except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        with target.open("wb") as file:  # raises for a folder
-            write(file)
-        return
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
-    temporary = target.parent / f".graphir-{secrets.token_hex(8)}.tmp"
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-        with open(os.open(temporary, flags, 0o666), "wb") as file:  # noqa: PTH123  # Path.open takes no descriptor
-            if mode is not None:
-                temporary.chmod(stat.S_IMODE(mode))
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:  # an interrupt too: nothing half written stays
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the new name reach the disk. Windows cannot open folders, and needs no such call."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

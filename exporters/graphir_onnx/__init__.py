@@ -12,13 +12,14 @@ from onnx import ModelProto, TrainingInfoProto
 
 from graphir.dtypes import nbytes
 from graphir.model import Model
-from graphir.plugins import FormatError, write_atomically
+from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 
 from .attributes import children
 from .elements import quoted
-from .external import Folder, Layout, entries_of, external_tensors, fits_outside, write_where_it_was
+from .external import Folder, Layout, entries_of, external_tensors, fits_outside
 from .lowest import Note, nobody, placed
+from .pair import data_name, write_with_data, write_with_data_where_it_was
 from .read import read
 from .tensors import Absent, decode_tensor
 from .write import write
@@ -104,27 +105,26 @@ def save(
     """
     path = Path(path)
     try:
-        _save(model, path, lambda place: _to_proto(model, opset, ir_version, place, note), external_data)
+        _save(model, path, lambda place: _to_proto(model, opset, ir_version, place, note), external_data, note)
     except FormatError as e:
         raise FormatError(f"{path}: {e}") from None
 
 
-def _save(model: Model, path: Path, proto: Callable[[Any], ModelProto], external_data: bool | None) -> None:
+def _save(model: Model, path: Path, proto: Callable[[Any], ModelProto], external_data: bool | None, note: Note) -> None:
     tensors = dict(named_tensors(model))
     outside = {name: t for name, t in tensors.items() if _in_file(name, t)}
     inside = sum(t.nbytes for name, t in tensors.items() if external_data is False or name not in outside)
     if inside > ROOM and external_data is False:
         raise FormatError(f"its tensors take {inside} bytes, and a protobuf file holds {LIMIT}; save with external_data=True")
-    folder = Folder(path)
+    find = Folder(path).find
     for t in external_tensors(TrainingInfoProto.FromString(said["origin"]) for said in model.training):
-        decode_tensor(t, folder.find)  # it stays in its file, which must be there
+        decode_tensor(t, find)  # it stays in its file, which must be there
     if external_data or inside > ROOM:
-        layout = Layout(path.name + ".data", (t for t in tensors.values() if fits_outside(t)))
-        data = _serialized(proto(layout.entries))
-        write_atomically(path, lambda file: (file.write(data), layout.write(folder)))
+        layout = Layout(data_name(path), (t for t in tensors.values() if fits_outside(t)))
+        write_with_data(path, lambda place: _serialized(proto(place)), layout, note)
         return
     data = _serialized(proto(_embed_all if external_data is False else entries_of))
-    write_atomically(path, lambda file: (file.write(data), write_where_it_was(outside.items(), folder, path.name)))
+    write_with_data_where_it_was(path, data, {} if external_data is False else outside)
 
 
 def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any, note: Note) -> ModelProto:

@@ -12,8 +12,9 @@ from typing import Any, BinaryIO, NamedTuple
 from google.protobuf.message import Message
 from onnx import TensorProto
 
+from graphir.atomic import write_atomically
 from graphir.dtypes import STRING, nbytes
-from graphir.plugins import FormatError, write_atomically
+from graphir.plugins import FormatError
 from graphir.tensors import Tensor
 
 from .elements import quoted
@@ -193,7 +194,7 @@ def find_nothing(entries: Mapping[str, str], length: int) -> None:
 
 
 class Layout:
-    """Tensors laid out in one new file, equal data once: where each lies, and what the file holds."""
+    """Tensors laid out in one new file, equal data once: where each lies, and what the file holds. False where there are none."""
 
     def __init__(self, name: str, tensors: Iterable[Tensor]):
         self.name = name
@@ -210,7 +211,17 @@ class Layout:
                 seen[key] = start, (end := start + len(data))
                 self._tensors.append(t)
             self._places[id(t)] = seen[key]
+        self.size = end
         self.checksum = digest.hexdigest()
+
+    def __bool__(self) -> bool:
+        return bool(self._tensors)
+
+    def named(self, name: str) -> "Layout":
+        """The same in a file of another name."""
+        other = object.__new__(Layout)
+        other.__dict__.update(self.__dict__, name=name)
+        return other
 
     def entries(self, tensor: Tensor) -> dict[str, str] | None:
         """What a tensor's message says of its place; None where it stays in the model."""
@@ -228,12 +239,18 @@ class Layout:
             yield file_bytes(t.array)
             at = end
 
-    def write(self, folder: Folder) -> None:
-        """Write the file, if it holds anything."""
-        if not self._tensors:
-            return
-        path = folder.destination(Entries((self.name,), 0, 0, None))
-        write_atomically(path, lambda file: file.writelines(self.chunks()))
+    def is_in(self, path: Path) -> bool:
+        """Whether a file holds just this."""
+        try:
+            with path.open("rb") as file:
+                return os.fstat(file.fileno()).st_size == self.size and all(file.read(len(c)) == c for c in self.chunks())
+        except OSError:
+            return False
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all, where it does not hold just this already."""
+        if not self.is_in(path):
+            write_atomically(path, lambda file: file.writelines(self.chunks()))
 
 
 def fits_outside(tensor: Tensor) -> bool:
