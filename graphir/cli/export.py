@@ -4,12 +4,14 @@ from typing import Any
 
 import click
 
+from .dims import dim_option, with_sizes
 from .model_file import format_option, kind_of, model_argument, opset_option, read, write
 
 
 @click.command(short_help="Write a model in another format.")
 @model_argument
 @click.argument("destination")
+@dim_option
 @format_option
 @opset_option
 @click.option(
@@ -19,7 +21,7 @@ from .model_file import format_option, kind_of, model_argument, opset_option, re
     help="The version of the ONNX file format to write. [default: the lowest that does]",
 )
 @click.option("--external-data/--embed", default=None, help="Weights in a file of their own beside the model, or inside it.")
-def export(model_file: str, destination: str, format_: str | None, **options: Any) -> None:
+def export(model_file: str, destination: str, dims: tuple[tuple[str, int], ...], format_: str | None, **options: Any) -> None:
     """Write MODEL to DESTINATION. The suffix names the format: .onnx or .gir; .txt or .json, without the data of weights, to read; - is a pipe."""
     kind_of(destination, format_)
-    write(read(model_file), destination, format_, options)
+    write(with_sizes(read(model_file), dims), destination, format_, options)

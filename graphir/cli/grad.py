@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .dims import dim_option, with_sizes
 from .model_file import PIPE, format_option, kind_of, model_argument, opset_option, read, write
 from .options import Number, of_option, wrt_option
 from .terminal import progress, say_columns
@@ -46,22 +47,24 @@ class Factor(click.ParamType):
     show_default=True,
     help="Who gets the gradient of the largest of several.",
 )
+@dim_option
 @format_option
 @opset_option
 def grad(
     model_file: str, destination: str, of: tuple[str, ...], wrt: tuple[str, ...], forward: bool, stop: tuple[str, ...],
-    scale: tuple[tuple[str, float], ...], straight_through: tuple[str, ...], ties: str, format_: str | None, opset: int | None,
+    scale: tuple[tuple[str, float], ...], straight_through: tuple[str, ...], ties: str, dims: tuple[tuple[str, int], ...], format_: str | None,
+    opset: int | None,
 ) -> None:  # fmt: skip
     """Write MODEL to DESTINATION with an output d_NAME for each gradient, and print which they are.
 
     The gradients are nodes of standard operators, in the model's own opset where that can say them. What is differentiated and is no single number
-    gets one input more, seed_NAME: what is to be summed is multiplied by it. With --forward it has inputs v_NAME and outputs t_NAME in their place: the
+    gets one input more, seed_NAME: what is to be summed is multiplied by it.. With --forward it has inputs v_NAME and outputs t_NAME in their place: the
     Jacobian times a vector.
     """
     if forward and (stop or scale or straight_through or ties != "pytorch"):
         raise click.UsageError("--forward goes with --of and --wrt alone")
     kind_of(destination, format_)
-    model = read(model_file)
+    model = with_sizes(read(model_file), dims)
     with progress("differentiating"):
         if forward:
             made, rows = _tangents(model, of, wrt)

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .dims import drawn_dim_option, known_sizes
 from .model_file import model_argument, read
 from .options import (
     Number,
-    dim_option,
     input_option,
     inputs_option,
-    known_symbols,
     limit_options,
     of_option,
     runtime_option,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 @wrt_option
 @inputs_option
 @input_option
-@dim_option
+@drawn_dim_option
 @runtime_option
 @seed_option(help="Seed of directions, of what is drawn, and of random operators.")
 @click.option("--tolerance", type=Number(0), default=1e-5, show_default=True, metavar="X", help="What relative error is let pass.")
@@ -50,7 +49,7 @@ def gradcheck(
     from .feeds import feeds
 
     model = read(model_file)
-    sizes = known_symbols(model, dict(dims))
+    sizes = known_sizes(model, dims)
     type_inputs(model.graph, {v.name: t for v in model.inputs if (t := bind(v.type, sizes)) is not None})
     arrays, _ = feeds(model, file, given, sizes, seed, all_of_them=False, memory=limits.memory)
     with progress("comparing"):

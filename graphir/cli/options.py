@@ -3,15 +3,12 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from .terminal import say_note
-
-if TYPE_CHECKING:
-    from ..model import Model
 
 
 class Bytes(click.ParamType):
@@ -24,18 +21,7 @@ class Bytes(click.ParamType):
         text = str(value)
         scale = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
         digits = text[:-1] if scale > 1 else text
-        return int(digits) * scale if _is_whole(digits) else self.fail(f"{text!r} is no number of bytes, such as 4G", param, ctx)
-
-
-class Dim(click.ParamType):
-    """A size for a symbol: N=8."""
-
-    name = "dim"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """The symbol and its size."""
-        name, _, size = str(value).rpartition("=")
-        return (name, int(size)) if name and _is_whole(size) else self.fail(f"{value!r} is no size, such as N=8", param, ctx)
+        return int(digits) * scale if is_whole(digits) else self.fail(f"{text!r} is no number of bytes, such as 4G", param, ctx)
 
 
 class Given(click.ParamType):
@@ -74,11 +60,12 @@ DRAWN = ("zeros", "random")  # what --input fills an input with
 def parse_shape(text: str) -> tuple[int, ...] | None:
     """The sizes in 8x64, or 8,64; none in empty text. None where it is no shape."""
     parts = text.replace(",", "x").split("x") if text else []
-    return tuple(map(int, parts)) if all(map(_is_whole, parts)) else None
+    return tuple(map(int, parts)) if all(map(is_whole, parts)) else None
 
 
-def _is_whole(text: str) -> bool:
-    return text.isdecimal() and len(text) < 19  # of 64 bits
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number from 0 up, of 64 bits."""
+    return text.isdecimal() and len(text) < 19
 
 
 inputs_option = click.option("--inputs", "file", metavar="FILE.npz", help="Arrays by input name; others in the file are left alone.")
@@ -86,9 +73,6 @@ input_option = click.option(
     "--input", "given", type=Given(), metavar="NAME=...", multiple=True, help="One input: FILE.npy, zeros, random, or random:8x64."
 )
 seed_option = functools.partial(click.option, "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N")
-dim_option = click.option(
-    "--dim", "dims", type=Dim(), multiple=True, metavar="N=8", help="A size for a symbol, where zeros or random fill an input."
-)
 runtime_option = click.option(
     "--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the model; `graphir runtimes` lists them."
 )
@@ -149,16 +133,3 @@ def _say_unkept(*runtimes: str | None) -> None:
         for name in given:
             if name not in kept:
                 say_note(f"{runtime} does not keep --limit-{name}")
-
-
-def known_symbols(model: "Model", dims: dict[str, int]) -> dict[str, int]:
-    """The sizes; a usage error where one is for a symbol that no input has."""
-    from ..dims import symbols
-    from ..types import TensorType
-
-    shapes = [v.type.shape for v in model.inputs if isinstance(v.type, TensorType) and v.type.shape]
-    free = sorted({s for shape in shapes for d in shape for s in symbols(d)})
-    for name in dims:
-        if name not in free:
-            raise click.UsageError(f"--dim {name}: no input has a dim of that name; expected one of {', '.join(free) or 'none'}")
-    return dims

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .dims import drawn_dim_option, known_sizes
 from .model_file import PIPE, expect_file, model_argument, read
-from .options import Number, dim_option, input_option, inputs_option, known_symbols, limit_options, runtime_option, seed_option
+from .options import Number, input_option, inputs_option, limit_options, runtime_option, seed_option
 from .terminal import progress, say, say_columns, say_note
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--atol", type=Number(0), metavar="X", help="What may differ, absolute; the larger of the two holds. [default: as --rtol]")
 @seed_option(help="Seed of random inputs and of random operators.")
-@dim_option
+@drawn_dim_option
 @limit_options
 def run(
     model_file: str, file: str | None, given: tuple[str, ...], output: str | None, fetch: tuple[str, ...], runtime: str, against: str | None,
@@ -51,7 +52,7 @@ def run(
     if output is not None:
         expect_file(output, ".npz")  # before the work is done
     model = read(model_file)
-    arrays, others = feeds(model, file, given, known_symbols(model, dict(dims)), seed, memory=limits.memory)
+    arrays, others = feeds(model, file, given, known_sizes(model, dims), seed, memory=limits.memory)
     if others:
         say_note(f"{file} also holds {', '.join(others)}, which the model does not take")
     addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)

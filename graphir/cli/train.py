@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .dims import dim_option, with_sizes
 from .model_file import PIPE, kind_of, model_argument, read
 from .options import Number, limit_options, seed_option
 from .terminal import progress, say, say_note
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--validation", metavar="FILE.npz|0.2", help="Data to measure with after each epoch, or a share of DATA.npz set apart.")
 @click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the steps; `graphir runtimes` lists them.")
 @click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a training with the same options, --epochs aside.")
+@dim_option
 @seed_option(help="Seed of the order of the data and of dropout.")
 @limit_options
 def train(
@@ -48,7 +50,7 @@ def train(
     needs is kept beside it too, as .checkpoint.gir, from which --resume goes on: where training was cut off, or to more epochs.
     """
     import graphir
-    from graphir.training import fit
+    from graphir.training import apply, fit
 
     from ..plugins import write_atomically
     from ..training.losses import loss_name
@@ -64,9 +66,10 @@ def train(
     options |= {"loss": loss_name(options["loss"]), "optimizer": _optimizer_name(options["optimizer"])}
     settings = {**options, "validation": validation, "number_of_examples": sum(arrays[target].shape[:1]) if target in arrays else None}
     how = {**options, "optimizer": _optimizer(options["optimizer"], options["learning_rate"]), "wrt": list(options["wrt"]) or None}
-    del how["learning_rate"]
+    del how["learning_rate"], how["dims"]
     held = None if validation is None else _share(validation) or arrays_of(validation)
     model = read(model_file)
+    sized = with_sizes(model, options["dims"])
     before = kept(checkpoint, settings) if resume else None
     done = 0 if before is None else len(before.history)
 
@@ -78,7 +81,7 @@ def train(
     try:
         with _watched() as watch:
             result = fit(
-                model,
+                sized,
                 arrays,
                 validation=held,
                 runtime=runtime,
@@ -94,7 +97,7 @@ def train(
             raise
         raise click.ClickException(f"interrupted: {checkpoint} holds all up to the last whole epoch; --resume goes on from there") from None
     with progress(f"writing {destination}"):
-        graphir.save(result.model, Path(destination))
+        graphir.save(apply(model, {a: result.state[a] for a in model.weights if a in result.state}), Path(destination))
         text = json.dumps({**settings, "batch_size": result.batch_size, "runtime": runtime, "history": result.history}, indent=2) + "\n"
         write_atomically(beside, lambda file: file.write(text.encode()))
     say(f"{destination} is trained; its history is in {beside}")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..dims import Dim, Expr, unknown
-from ..ir import Graph, Node, UnknownRank
+from ..ir import Graph, Node, UnknownRank, Weight
 from ..model import Model
 from ..ops import Op, RuleError
-from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
+from ..types import OptionalType, SequenceType, TensorType, Type, bind, map_dims
 from .expand import inlined
 from .misfit import STUMBLES, missing_input, stumbled
 
@@ -200,6 +200,17 @@ def _sizes_alone(t: Type | None) -> Type | None:
 
 def _sharper(inferred: Dim, declared: Dim) -> Dim:
     return declared if isinstance(inferred, Expr) and inferred.is_unknown else inferred
+
+
+def bind_sizes(model: Model, sizes: Mapping[str, Dim]) -> list[Problem]:
+    """Put sizes in place of symbols, in place, in all that is said of values of the main graph and its bodies. Returns what does not fit since."""
+    before = {(p.node, p.declared) for p in infer(model)}
+    for graph in model.graph.walk():
+        for v in graph.values():
+            if not isinstance(v, Weight):
+                v.declared = bind(v.declared, sizes)
+                v.type = bind(v.type, sizes)  # pyright: ignore[reportAttributeAccessIssue]
+    return [p for p in infer(model) if (p.node, p.declared) not in before]
 
 
 def type_inputs(graph: Graph, types: Mapping[str, Type]) -> None:
