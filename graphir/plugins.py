@@ -30,8 +30,8 @@ class Format(Protocol):
     """A module that reads and writes files of one kind. The name of its entry point is the format's name.
 
     A format that is only written, or only read, leaves the other functions out, or raises FormatError in them.
-    load and save may take options of their own. Two are known to callers: `verify` of load (check the data of every tensor at once)
-    and `note` of save and dumps (a function that is told, in a sentence, what the file says otherwise than was asked).
+    load and save may take options of their own. Three are known to callers: of load `verify` (check the data of every tensor at once) and `copy`
+    (read all at once, and map nothing); and `note` of save and dumps (a function that is told, in a sentence, what the file says otherwise than was asked).
     A function `recognizes(data) -> bool`, where there is one, tells `loads` what comes through a pipe.
     """
 
@@ -120,16 +120,20 @@ class LimitError(RuntimeError):
 # ---- what users call ----------------------------------------------------------------------------------------------------------------
 
 
-def load(path: str | os.PathLike[str], format: str | None = None, *, verify: bool = False) -> "Model":
+def load(path: str | os.PathLike[str], format: str | None = None, *, verify: bool = False, copy: bool | None = None) -> "Model":
     """The model in a file.
 
     format: its name; by default the suffix tells. verify: check the data of every tensor now, where the format keeps checksums.
+    copy: read all of it into memory now. Else large files are mapped, and one that is changed in place afterwards is refused when its data is wanted.
+    By default as `verify` says, so that what was checked is what is used.
     Raises FormatError where the file is not what it should be, and OSError where it cannot be opened.
     """
     path = Path(path)
     name = format or format_of(path)
     read = _door(name, "load", "read")
-    return read(path, verify=True) if verify and "verify" in inspect.signature(read).parameters else read(path)
+    wanted = {"verify": verify, "copy": verify if copy is None else copy}
+    known = inspect.signature(read).parameters
+    return read(path, **{option: True for option, is_wanted in wanted.items() if is_wanted and option in known})
 
 
 def loads(data: bytes, format: str | None = None) -> "Model":

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from .dtypes import STRING, as_dtype
+from .mapped import MappedFile, mapped_file
 from .types import KNOWN_LIMIT, TensorType
+
+SMALL = 4096  # bytes; smaller data is copied out of the file that it lies in
 
 
 class Tensor:
@@ -15,15 +18,17 @@ class Tensor:
 
     storage: how the file that it came from keeps it ("raw", "typed", "external", "sparse"); a hint for writers, "raw" for data made here.
     carried: what a format needs to write it back as it was, and that means nothing to graphir.
+    Data may lie in a file that is mapped: then each look at it is a look whether the file is still what it was.
     """
 
-    __slots__ = ("_array", "_read", "carried", "dtype", "shape", "storage")
+    __slots__ = ("_array", "_file", "_read", "carried", "dtype", "shape", "storage")
 
     def __init__(self, dtype: np.dtype, shape: Sequence[int], read: Callable[[], np.ndarray], storage: str = "raw", carried: Any = None):
         self.dtype = dtype
         self.shape = tuple(shape)
         self._read: Callable[[], np.ndarray] | None = read
         self._array: np.ndarray | None = None
+        self._file: MappedFile | None = None  # of the array, once it was read
         self.storage = storage
         self.carried = carried
 
@@ -40,12 +45,16 @@ class Tensor:
         array.flags.writeable = False
         tensor = cls(wanted, array.shape, lambda: array)
         tensor._array = array
+        if array.base is not None:
+            tensor._file = mapped_file(array)
         return tensor
 
     @property
     def array(self) -> np.ndarray:
-        """The data, as a read-only array of `shape` and `dtype`."""
-        array = self._array
+        """The data, as a read-only array of `shape` and `dtype`. Raises what reading it raises, FileChangedError where its file was changed."""
+        array, file = self._array, self._file
+        if file is not None:
+            file.check()
         return self._first_read() if array is None else array
 
     def _first_read(self) -> np.ndarray:
@@ -56,10 +65,21 @@ class Tensor:
         array = read()
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ValueError(f"a tensor declared {self.dtype}{list(self.shape)} was read as {array.dtype}{list(array.shape)}")
+        file = mapped_file(array)
+        if file is not None and array.nbytes <= SMALL:
+            array = array.copy()
+            file.check()
+            file = None
         array.flags.writeable = False
+        self._file = file
         self._array = array
         self._read = None
         return array
+
+    @property
+    def file(self) -> MappedFile | None:
+        """The file that the array lies in, once it was read; None where it is in memory of its own."""
+        return self._file
 
     @property
     def elements(self) -> int:

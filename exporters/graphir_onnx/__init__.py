@@ -3,7 +3,6 @@
 A file comes back byte for byte as it was parsed, where nothing was changed in between; a change changes nothing else.
 """
 
-import mmap
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from onnx import ModelProto, TrainingInfoProto
 
 from graphir.dtypes import nbytes
+from graphir.mapped import MappedFile, map_or_read
 from graphir.model import Model
 from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
@@ -29,21 +29,23 @@ LIMIT = 2**31 - 1  # bytes of a protobuf message
 ROOM = 2**31 - 2**27  # bytes of tensor data in one; the rest is for the graph
 
 
-def load(path: Path) -> Model:
-    """The model in a file, which is mapped: big tensors are read when they are wanted, those in files beside it too.
+def load(path: Path, *, copy: bool = False) -> Model:
+    """The model in a file, which is mapped: big tensors are read when they are wanted, those in files beside it too, if these were not changed meanwhile.
 
-    Raises FormatError, which names the file, the graph, the node or tensor.
+    copy: all is read now, and nothing mapped. Raises FormatError, which names the file, the graph, the node or tensor.
     """
     path = Path(path)
+    folder = Folder(path, copy)
     with path.open("rb") as file:
-        try:
-            data: bytes | memoryview = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except (ValueError, OSError):  # empty, or a pipe
-            data = file.read()
+        data = map_or_read(file.fileno(), str(path), copy)
     try:
-        return read(data, Folder(path).find)
+        model = read(memoryview(data), folder.find)
     except FormatError as e:
         raise FormatError(f"{path}: {e}") from None
+    folder.check()
+    if isinstance(data, MappedFile):
+        data.check()
+    return model
 
 
 def loads(data: bytes) -> Model:

@@ -1,7 +1,6 @@
 """Tensor data in files beside the model. A model file is hostile until checked: nothing outside of its folder is read or written, and no link is followed."""
 
 import hashlib
-import mmap
 import os
 import re
 import stat
@@ -14,6 +13,7 @@ from onnx import TensorProto
 
 from graphir.atomic import write_atomically
 from graphir.dtypes import STRING, nbytes
+from graphir.mapped import check_files, map_or_read, mapped_file
 from graphir.plugins import FormatError
 from graphir.tensors import Tensor
 
@@ -77,10 +77,11 @@ def _parts(location: str) -> tuple[str, ...]:
 
 
 class Folder:
-    """The folder of a model: finds, checks and maps the files of tensor data in it. Each is mapped once."""
+    """The folder of a model: finds, checks and maps the files of tensor data in it. Each is mapped once, or read once where copies are wanted."""
 
-    def __init__(self, model: Path):
+    def __init__(self, model: Path, copy: bool = False):
         self.path = Path(os.path.realpath(model.parent))
+        self._copy = copy
         self._maps: dict[str, memoryview] = {}
         self._checked: dict[str, str] = {}
 
@@ -101,13 +102,16 @@ class Folder:
             descriptor = self._open(e.parts)
             try:
                 _check_plain(os.fstat(descriptor), e.location)
-                size = os.fstat(descriptor).st_size
-                self._maps[e.location] = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if size else b"")
+                self._maps[e.location] = memoryview(map_or_read(descriptor, str(self.path.joinpath(*e.parts)), self._copy))
             except OSError as error:
                 raise FormatError(f"its external data in {quoted(e.location)} cannot be read: {error.strerror}") from None
             finally:
                 os.close(descriptor)
         return self._maps[e.location]
+
+    def check(self) -> None:
+        """Raises FileChangedError where one of the files was changed since it was mapped."""
+        check_files(file for file in map(mapped_file, self._maps.values()) if file is not None)
 
     def _open(self, parts: tuple[str, ...]) -> int:
         """Open a file step by step from the folder, so that no step can be a link."""

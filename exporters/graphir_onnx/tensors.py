@@ -9,6 +9,7 @@ import onnx
 from onnx import SparseTensorProto, TensorProto
 
 from graphir.dtypes import BITS, NAMES, STRING, nbytes, pack, unpack
+from graphir.mapped import mapped_file
 from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 from graphir.types import TensorType
@@ -107,6 +108,9 @@ def _check_size(found: int, dtype: np.dtype, shape: tuple[int, ...], what: str, 
 
 def _unpacked(raw: Any, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """The array of packed bytes. What lies at an odd place in the file is copied, once: arithmetic on it would copy it each time."""
+    file = mapped_file(raw)
+    if file is not None:
+        file.check()
     if BITS[dtype] < 8:
         return unpack(np.frombuffer(raw, np.uint8), dtype, math.prod(shape)).reshape(shape)
     if dtype == np.bool_:

@@ -30,7 +30,7 @@ def _checked(model_file: str) -> tuple[list[str], list[str]]:
     from ..plugins import FormatError
 
     try:
-        model = read(model_file, verify=True)
+        model = read(model_file, verify=True, copy=False)
     except FormatError as e:
         return [str(e)], []
     with progress("checking"):

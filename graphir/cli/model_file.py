@@ -33,14 +33,14 @@ opset_option = click.option(
 )
 
 
-def read(model_file: str, verify: bool = False) -> "Model":
-    """The model in a file, or in what comes through the pipe."""
+def read(model_file: str, verify: bool = False, copy: bool | None = None) -> "Model":
+    """The model in a file, or in what comes through the pipe. verify, copy: see `graphir.load`."""
     import graphir
 
     with progress(f"reading {model_file}"):
         if model_file == PIPE:
             return graphir.loads(sys.stdin.buffer.read())
-        return graphir.load(Path(model_file), verify=verify)
+        return graphir.load(Path(model_file), verify=verify, copy=copy)
 
 
 def kind_of(destination: str, format_: str | None) -> str:

@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-import mmap
-import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..dtypes import BOOL, NAMES, STRING
+from ..mapped import MappedFile, map_or_read
 from ..model import Model
 from ..plugins import FormatError, write_atomically
 from . import data, plain
@@ -24,19 +23,21 @@ suffixes = (".gir",)
 _VERSION, _HEADER_SHA256, _MODEL_SHA256 = "graphir.version", "graphir.header_sha256", "graphir.model_sha256"
 
 
-def load(path: Path, *, verify: bool = False) -> Model:
-    """The model in a file, which is mapped: a tensor is read when it is wanted, and the file must not be changed in place meanwhile.
+def load(path: Path, *, verify: bool = False, copy: bool = False) -> Model:
+    """The model in a file, which is mapped: a tensor is read when it is wanted, if the file was not changed in place meanwhile.
 
-    The header and the message are compared with their checksums. verify: the data of every tensor too.
+    The header and the message are compared with their checksums. verify: the data of every tensor too. copy: all is read now, and nothing mapped.
     Raises FormatError where the file is not what it should be.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise FormatError(f"{path}: a .gir file is mapped, which pipes and devices cannot be; read the bytes and call loads")
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        buffer = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
-    return _model(buffer, str(path), verify)
+        buffer = map_or_read(file.fileno(), str(path), copy)
+    model = _model(buffer, str(path), verify)
+    if isinstance(buffer, MappedFile):
+        buffer.check()
+    return model
 
 
 def loads(data: bytes, *, verify: bool = False) -> Model:
@@ -132,6 +133,8 @@ def _reading(container: Container, name: str, key: str, dtype: np.dtype, shape: 
         raise FormatError(f"the header has it as {entry.code} of shape {entry.shape!r:.60}, but the message as {NAMES[dtype]}{list(shape)}")
 
     def read() -> np.ndarray:
+        if isinstance(container.buffer, MappedFile):
+            container.buffer.check()
         try:
             return container.array(key, dtype, shape)
         except FormatError as e:

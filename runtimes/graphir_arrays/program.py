@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from graphir.collector import collector_paused
 from graphir.dtypes import STRING, as_dtype
 from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing
 from graphir.ir import Value, Weight
+from graphir.mapped import MappedFile, check_files, mapped_file
 from graphir.model import Model
 from graphir.tensors import Tensor
 from graphir.turns import ReentryError, Turn, Turns, in_turn
@@ -38,11 +40,12 @@ class _Graph(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """A plan written out."""
+    """A plan written out. files: those that constants lie in."""
 
     function: Any
     source: Source
     plan: Plan
+    files: tuple[MappedFile, ...]
 
 
 class Program(Turns):
@@ -103,7 +106,9 @@ class Program(Turns):
             with collector_paused():
                 ready = self._plan(key, graph, values)
         self._last = ready
+        check_files(ready.files)
         results = self._call(ready, [values[v] for v in graph.arguments])
+        check_files(ready.files)  # what was written over meanwhile may have come in
         for address, x in zip(updates, results[len(addresses) :]):
             if x is not None:  # else it was written in place
                 self._adopt(address, x)
@@ -171,7 +176,8 @@ class Program(Turns):
         source = Source(plan, graph.arguments, pinned, self._meter)
         if len(self._plans) >= PLANS:
             self._plans.pop(next(iter(self._plans)))
-        ready = self._plans[key] = _Ready(source.function(), source, plan)
+        defaults = [x for v, x in values.items() if isinstance(v, Weight)]
+        ready = self._plans[key] = _Ready(source.function(), source, plan, _files(plan, defaults))
         return ready
 
     def _heirs(self, graph: _Graph) -> dict[Value, Value]:
@@ -263,6 +269,14 @@ class Program(Turns):
             parts.append(graph.owner.label)
             graph = graph.parent
         return "/".join(reversed(parts))
+
+
+def _files(plan: Plan, defaults: list[Any]) -> tuple[MappedFile, ...]:
+    """The files that constants, defaults, and the attributes that kernels are bound to lie in."""
+    nodes = (node for graph in plan.model.graph.walk() for node in graph.nodes)
+    attributes = (x.file for node in nodes for x in node.attributes.values() if isinstance(x, Tensor))
+    found = chain(map(mapped_file, chain(plan.constants.values(), defaults)), attributes)
+    return tuple({file: None for file in found if file is not None})
 
 
 class _State(States):

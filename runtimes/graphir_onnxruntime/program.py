@@ -14,9 +14,11 @@ from graphir.collector import collector_paused
 from graphir.dtypes import as_dtype
 from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing, other_state
 from graphir.ir import Weight
+from graphir.mapped import MappedFile, check_files, mapped_file
 from graphir.model import Model
 from graphir.ops import is_random
 from graphir.plugins import LimitError, Limits
+from graphir.tensors import Tensor
 from graphir.turns import Turn, Turns, in_turn
 from graphir.types import OptionalType, TensorType
 
@@ -27,13 +29,14 @@ SESSIONS = 16  # how many sets of fetches are remembered
 
 
 class _Ready(NamedTuple):
-    """A session for one set of values. inputs, outputs: their names there; plain: whether all of them are tensors that OrtValues hold."""
+    """A session for one set of values. inputs, outputs: their names there; plain: whether all of them are tensors that OrtValues hold. files: those that weights lie in."""
 
     model: Model
     session: onnxruntime.InferenceSession
     inputs: list[str]
     outputs: list[str]
     plain: bool
+    files: tuple[MappedFile, ...]
 
 
 class OrtProgram(Turns):
@@ -74,6 +77,7 @@ class OrtProgram(Turns):
         ready = self._ready([*wanted.values(), *updates.values()])
         given = self._feed(feeds, {*(ready.inputs if ready else ()), *wanted.values(), *updates.values()})
         made = self._call(ready, given) if ready else {}
+        check_files(ready.files if ready else ())  # what was written over meanwhile may have come in
         state = self._state
         self._state = {**state, **{a: self._as_state(a, name, made, given) for a, name in updates.items()}}
         kept = {*updates.values()}
@@ -122,6 +126,7 @@ class OrtProgram(Turns):
         if self._limits.seconds is not None:
             stop.start()
         self._last = ready
+        check_files(ready.files)
         try:
             run = ready.session.run_with_ort_values if ready.plain else ready.session.run
             return dict(zip(ready.outputs, run(ready.outputs, inputs, run_options), strict=True))  # pyright: ignore[reportArgumentType]
@@ -177,8 +182,10 @@ class OrtProgram(Turns):
             self._model, self._sessions, self._held = expanded, {}, {}
             return self._ready(names)
         inputs = {v.name: v.type for v in session.get_inputs()} | {v.name: v.type for v in session.get_overridable_initializers()}
+        arrays = (w.tensor.array for w in model.graph.weights.values() if isinstance(w.tensor, Tensor))
+        files = {file: None for file in map(mapped_file, arrays) if file is not None}
         kinds = inputs | {v.name: v.type for v in session.get_outputs()}
-        ready = self._sessions[key] = _Ready(model, session, list(inputs), list(key), is_plain(kinds))
+        ready = self._sessions[key] = _Ready(model, session, list(inputs), list(key), is_plain(kinds), tuple(files))
         return ready
 
     # ---- looking inside -------------------------------------------------------------------------------------------------------------
