@@ -11,13 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .atomic import write_atomically as write_atomically
+from .atomic import write_atomically
+from .budget import Budget, LimitError, Limits
 from .expect import expect, expect_model
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from .model import Model
+
+__all__ = [
+    "FORMATS", "RUNTIMES", "Budget", "Format", "FormatError", "LimitError", "Limits", "Program", "Runtime", "RuntimeFacts", "compile", "dumps",
+    "expect_limits", "format_of", "installed", "kept_limits", "load", "loads", "runtime_facts", "runtimes", "save", "write_atomically",
+]  # fmt: skip
 
 FORMATS, RUNTIMES = "graphir.formats", "graphir.runtimes"
 
@@ -96,25 +102,13 @@ class Runtime(Protocol):
         ...
 
     def compile(self, model: "Model", **options: Any) -> Program:
-        """A program that runs the model. options: limits (a Limits), seed (an int), and the runtime's own."""
+        """A program that runs the model. options: limits (Limits for each run, or a Budget of the caller's), seed (an int), and the runtime's own."""
         ...
 
 
-class Limits(NamedTuple):
-    """What a run may use. memory: bytes that one node may make; trips: how often bodies may run, in all; seconds: wall time of a run. None: no bound."""
-
-    memory: int | None = None
-    trips: int | None = None
-    seconds: float | None = None
-
-
 def expect_limits(limits: Any) -> None:
-    """Raises TypeError for what is neither a Limits nor None."""
-    expect(limits, Limits | None, "limits", "a Limits, such as graphir.plugins.Limits(seconds=60)")
-
-
-class LimitError(RuntimeError):
-    """Raised when a run goes beyond a limit. Says which, and what was asked for."""
+    """Raises TypeError for what is neither Limits, nor the Budget of a larger piece of work, nor None."""
+    expect(limits, Limits | Budget | None, "limits", "a Limits, such as graphir.plugins.Limits(seconds=60)")
 
 
 # ---- what users call ----------------------------------------------------------------------------------------------------------------

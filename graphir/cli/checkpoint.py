@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from ..training import Result
+    from .limits import VerbBudget
 
 _KEY = "graphir.training"
 
@@ -23,7 +24,7 @@ def keep(path: Path, result: "Result", options: dict[str, Any]) -> None:
     graphir.save(graphir.Model(graph, metadata={_KEY: said}), path)
 
 
-def kept(path: Path, options: dict[str, Any]) -> "Result":
+def kept(path: Path, options: dict[str, Any], budget: "VerbBudget") -> "Result":
     """The result so far. Raises UsageError where there is none, and where an option is another one than it began with; FormatError."""
     import graphir
     from graphir.training import Result
@@ -33,7 +34,7 @@ def kept(path: Path, options: dict[str, Any]) -> "Result":
 
     if not path.exists():
         raise click.UsageError(f"--resume: there is no {path}; training writes it after its first epoch")
-    model = read(str(path), verify=True)
+    model = read(str(path), budget, verify=True)
     try:
         said = json.loads(model.metadata[_KEY])
         began = dict(said["options"].items())

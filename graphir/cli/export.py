@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from .dims import dim_option, with_sizes
+from .limits import VerbBudget, limit_options
 from .model_file import format_option, kind_of, model_argument, opset_option, read, write
 
 
@@ -21,7 +22,10 @@ from .model_file import format_option, kind_of, model_argument, opset_option, re
     help="The version of the ONNX file format to write. [default: the lowest that does]",
 )
 @click.option("--external-data/--embed", default=None, help="Weights in a file of their own beside the model, or inside it.")
-def export(model_file: str, destination: str, dims: tuple[tuple[str, int], ...], format_: str | None, **options: Any) -> None:
+@limit_options
+def export(
+    model_file: str, destination: str, dims: tuple[tuple[str, int], ...], format_: str | None, budget: VerbBudget, **options: Any
+) -> None:
     """Write MODEL to DESTINATION. The suffix names the format: .onnx or .gir; .txt or .json, without the data of weights, to read; - is a pipe."""
     kind_of(destination, format_)
-    write(with_sizes(read(model_file), dims), destination, format_, options)
+    write(with_sizes(read(model_file, budget), dims), destination, format_, options)

@@ -4,23 +4,24 @@ import math
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from ..budget import LimitError
 from ..dims import symbols
 from ..dtypes import FLOATS, STRING
 from ..ir import Value
 from ..model import Model
-from ..plugins import LimitError
 from ..types import TensorType, Type, bind
+from .limits import VerbBudget
 from .options import DRAWN, parse_shape
 
 _CHUNK = 2**20
 _RANK = 64  # the most axes that NumPy's arrays have
-_DAMAGED = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (ValueError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error)  # the last but two: an unknown compression
 
 
 def feeds(
@@ -30,22 +31,23 @@ def feeds(
     dims: Mapping[str, int],
     seed: int,
     all_of_them: bool = True,
-    memory: int | None = None,
+    budget: VerbBudget | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """The arrays to feed, by input name, and the names in `file` that are no inputs.
 
     given: NAME=FILE.npy, NAME=zeros, NAME=random or NAME=random:8x64; it goes before what `file`, an .npz, holds under that name.
-    dims: sizes for the symbols in the types of inputs that are drawn. memory: the bytes that each of these may take.
+    dims: sizes for the symbols in the types of inputs that are drawn. budget: what all of them may take.
     Raises ValueError where a name, a size or a file does not serve, or, where `all_of_them` are asked for, an input that has no default is not given.
     """
     inputs = {v.name: v for v in model.inputs}
     rng = np.random.default_rng(seed)
-    found, others = _from_npz(file, inputs) if file is not None else ({}, [])
+    budget = budget or VerbBudget(None, 1, None)
+    found, others = _from_npz(file, inputs, budget) if file is not None else ({}, [])
     for text in given:
         name = next((n for n in inputs if text.startswith(f"{n}=")), None)
         if name is None:
             raise ValueError(f"--input {text}: no input is called {text.partition('=')[0]!r}; expected {_listed(inputs.values())}")
-        found[name] = _from_text(inputs[name], text[len(name) + 1 :], dims, rng, memory)
+        found[name] = _from_text(inputs[name], text[len(name) + 1 :], dims, rng, budget)
     missing = [v for v in inputs.values() if v.name not in found and v.tensor is None]
     if missing and all_of_them:
         have = f"; {file} holds {', '.join([*found, *others])}" if file else ""
@@ -54,42 +56,80 @@ def feeds(
     return found, others
 
 
-def arrays_of(file: str) -> dict[str, np.ndarray]:
-    """The arrays in an .npz by name. Raises ValueError where it is none, or damaged."""
-    loaded = _loaded(file)
-    if isinstance(loaded, np.ndarray):
-        raise ValueError(f"{file} holds one array without a name; expected an .npz")
-    with loaded:
-        try:
-            return {name: loaded[name] for name in loaded.files}
-        except _DAMAGED:
-            raise ValueError(f"{file} holds what is no plain array, or is damaged") from None
+def arrays_of(file: str, budget: VerbBudget) -> dict[str, np.ndarray]:
+    """The arrays in an .npz by name. Raises ValueError where it is none, or damaged, LimitError where they take too much."""
+    return _arrays_in(file, budget, f"{file} holds one array without a name; expected an .npz")
 
 
 def _listed(inputs: Iterable[Value]) -> str:
     return ", ".join(f"{v.name} ({v.type})" for v in inputs) or "no inputs at all"
 
 
-def _from_npz(file: str, inputs: Mapping[str, Value]) -> tuple[dict[str, Any], list[str]]:
-    loaded = _loaded(file)
-    if isinstance(loaded, np.ndarray):
-        raise ValueError(f"{file} holds one array without a name; expected an .npz, or --input NAME={file}")
-    with loaded:
-        try:
-            return {n: _as_declared(loaded[n], inputs[n]) for n in loaded.files if n in inputs}, [
-                n for n in loaded.files if n not in inputs
-            ]
-        except _DAMAGED:
-            raise ValueError(f"{file} holds what is no plain array, or is damaged") from None
+def _from_npz(file: str, inputs: Mapping[str, Value], budget: VerbBudget) -> tuple[dict[str, Any], list[str]]:
+    others: list[str] = []
+    alone = f"{file} holds one array without a name; expected an .npz, or --input NAME={file}"
+    arrays = _arrays_in(file, budget, alone, lambda name: name in inputs or others.append(name))
+    return {name: _as_declared(x, inputs[name]) for name, x in arrays.items()}, others
 
 
-def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.Generator, memory: int | None) -> Any:
+def _arrays_in(file: str, budget: VerbBudget, alone: str, wanted: Callable[[str], object] = bool) -> dict[str, np.ndarray]:
+    """The arrays in an .npz of whose names `wanted` holds. alone: what to say where it is an .npy."""
+    path = _existing(file)
+    budget.reads(path.stat().st_size)
+    found: dict[str, np.ndarray] = {}
+    if not zipfile.is_zipfile(path):
+        _from_npy(file, budget)
+        raise ValueError(alone)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                name = entry.filename.removesuffix(".npy")
+                if not wanted(name):
+                    continue
+                with archive.open(entry) as member:
+                    found[name] = _array(f"{file}: {name}", member, entry.file_size, budget)
+    except _DAMAGED:
+        raise ValueError(f"{file} holds what is no plain array, or is damaged") from None
+    return found
+
+
+def _from_npy(file: str, budget: VerbBudget) -> np.ndarray:
+    path = _existing(file)
+    if zipfile.is_zipfile(path):
+        raise ValueError(f"{file} holds several arrays; expected one, in an .npy, or --inputs {file}")
+    budget.reads(size := path.stat().st_size)
+    try:
+        with path.open("rb") as member:
+            return _array(file, member, size, budget)
+    except _DAMAGED:
+        raise ValueError(f"{file} is no .npy or .npz file of plain arrays") from None
+
+
+def _array(what: str, member: IO[bytes], size: int, budget: VerbBudget) -> np.ndarray:
+    """The array in an .npy of `size` bytes, whose header is looked at before memory is asked for."""
+    version = np.lib.format.read_magic(member)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, in_fortran_order, dtype = header(member)
+    elements = math.prod(shape)
+    if dtype.hasobject or elements * max(dtype.itemsize, 1) > size:
+        raise ValueError("it would be unpickled, or is cut short")
+    try:
+        budget.room(elements * dtype.itemsize)
+    except LimitError as e:
+        raise LimitError(f"{what} {e}") from None
+    flat = np.empty(elements, dtype)
+    into = flat.view(np.uint8)
+    for at in range(0, len(into), _CHUNK):
+        part = into[at : at + _CHUNK]
+        if member.readinto(part) != len(part):  # pyright: ignore[reportAttributeAccessIssue]  # files and members of archives have it
+            raise ValueError("it is cut short")
+    return budget.hold(flat.reshape(shape[::-1]).T if in_fortran_order else flat.reshape(shape))
+
+
+def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.Generator, budget: VerbBudget) -> Any:
     kind, colon, shape = text.partition(":")
     if kind not in DRAWN:
-        array = _loaded(text)
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"{text} holds several arrays; expected one, in an .npy, or --inputs {text}")
-        return _as_declared(array, value)
+        return _as_declared(_from_npy(text, budget), value)
     if not isinstance(value.type, TensorType):
         raise ValueError(f"input {value.name} is {value.type or 'of unknown type'}; zeros and random make tensors only")
     sizes = _shape_of(value, shape if colon else None, dims)
@@ -98,20 +138,19 @@ def _from_text(value: Value, text: str, dims: Mapping[str, int], rng: np.random.
         raise ValueError(f"input {value.name}: {len(sizes)} axes; expected at most {_RANK}")
     if math.prod(n or 1 for n in sizes) * value.type.dtype.itemsize > sys.maxsize:  # also where another axis has no elements
         raise ValueError(f"input {value.name}: no array can have the sizes {list(sizes)}")
-    if memory is not None and wanted > memory:
-        raise LimitError(f"input {value.name}: {kind} of {list(sizes)} takes {wanted:,} bytes, and the limit is {memory:,}")
-    return _drawn(value.type, sizes, kind, rng)
+    try:
+        budget.room(wanted)
+    except LimitError as e:
+        raise LimitError(f"input {value.name}: {kind} of {list(sizes)} {e}") from None
+    return budget.hold(_drawn(value.type, sizes, kind, rng))
 
 
-def _loaded(file: str) -> Any:
+def _existing(file: str) -> Path:
     if not file or Path(file).is_dir():
         raise ValueError(f"{file} is a folder; expected a file" if file else "the name of a file is empty")
     if not Path(file).is_file():
         raise ValueError(f"{file}: there is no such file")
-    try:
-        return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile):  # NumPy's own text recommends unpickling
-        raise ValueError(f"{file} is no .npy or .npz file of plain arrays") from None
+    return Path(file)
 
 
 def _as_declared(array: np.ndarray, value: Value) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .dims import dim_option, with_sizes
+from .limits import VerbBudget, limit_options
 from .model_file import PIPE, format_option, kind_of, model_argument, opset_option, read, write
 from .options import Number, of_option, wrt_option
 from .terminal import progress, say_columns
@@ -50,10 +51,12 @@ class Factor(click.ParamType):
 @dim_option
 @format_option
 @opset_option
+@limit_options
 def grad(
     model_file: str, destination: str, of: tuple[str, ...], wrt: tuple[str, ...], forward: bool, stop: tuple[str, ...],
     scale: tuple[tuple[str, float], ...], straight_through: tuple[str, ...], ties: str, dims: tuple[tuple[str, int], ...], format_: str | None,
     opset: int | None,
+    budget: VerbBudget,
 ) -> None:  # fmt: skip
     """Write MODEL to DESTINATION with an output d_NAME for each gradient, and print which they are.
 
@@ -64,7 +67,7 @@ def grad(
     if forward and (stop or scale or straight_through or ties != "pytorch"):
         raise click.UsageError("--forward goes with --of and --wrt alone")
     kind_of(destination, format_)
-    model = with_sizes(read(model_file), dims)
+    model = with_sizes(read(model_file, budget), dims)
     with progress("differentiating"):
         if forward:
             made, rows = _tangents(model, of, wrt)

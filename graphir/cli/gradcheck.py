@@ -1,25 +1,20 @@
 """`graphir gradcheck`: hold a model's gradients against differences."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from .dims import drawn_dim_option, known_sizes
+from .limits import VerbBudget, limit_options
 from .model_file import model_argument, read
 from .options import (
     Number,
     input_option,
     inputs_option,
-    limit_options,
     of_option,
     runtime_option,
     seed_option,
     wrt_option,
 )
 from .terminal import progress, say, say_columns, say_json
-
-if TYPE_CHECKING:
-    from ..plugins import Limits
 
 
 @click.command(short_help="Hold a model's gradients against differences.")
@@ -36,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def gradcheck(
     model_file: str, of: tuple[str, ...], wrt: tuple[str, ...], file: str | None, given: tuple[str, ...], dims: tuple[tuple[str, int], ...],
-    runtime: str, seed: int, tolerance: float, limits: "Limits", as_json: bool,
+    runtime: str, seed: int, tolerance: float, budget: VerbBudget, as_json: bool,
 ) -> int:  # fmt: skip
     """Compare the gradients of MODEL with central differences of a float64 copy of it, along random directions. Exit status 1 where one differs, or
     where all are empty.
@@ -48,12 +43,13 @@ def gradcheck(
     from ..types import bind
     from .feeds import feeds
 
-    model = read(model_file)
+    model = read(model_file, budget)
     sizes = known_sizes(model, dims)
     type_inputs(model.graph, {v.name: t for v in model.inputs if (t := bind(v.type, sizes)) is not None})
-    arrays, _ = feeds(model, file, given, sizes, seed, all_of_them=False, memory=limits.memory)
+    arrays, _ = feeds(model, file, given, sizes, seed, all_of_them=False, budget=budget)
+    budget.per_run = True
     with progress("comparing"):
-        report = check_gradient(model, of or None, wrt or None, arrays, seed, runtime, tolerance=tolerance, limits=limits)
+        report = check_gradient(model, of or None, wrt or None, arrays, seed, runtime, tolerance=tolerance, limits=budget)
     if as_json:
         say_json({"model": model_file, "of": report.of, "ok": report.ok, "gradients": [row._asdict() for row in report.rows]})
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from .limits import VerbBudget, limit_options
 from .model_file import PIPE, model_argument, read
 from .terminal import say_columns, say_json, size_text
 
@@ -14,12 +15,13 @@ DEFAULTS = 8  # inputs with defaults that are shown one by one; the first opsets
 
 @click.command(short_help="Tell what is in a model.")
 @model_argument
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
-def info(model_file: str, as_json: bool) -> None:
+def info(model_file: str, as_json: bool, budget: VerbBudget) -> None:
     """Tell what is in MODEL: inputs, outputs, operators, parameters, opsets, size."""
     from ..info import facts
 
-    found = facts(read(model_file))
+    found = facts(read(model_file, budget))
     found["size"] = None if model_file == PIPE else Path(model_file).stat().st_size
     if as_json:
         say_json(found)

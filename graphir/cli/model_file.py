@@ -12,6 +12,7 @@ from .terminal import progress, say_all, say_note
 
 if TYPE_CHECKING:
     from ..model import Model
+    from .limits import VerbBudget
 
 PIPE = "-"
 _BINARY = ("onnx", "gir")
@@ -33,14 +34,29 @@ opset_option = click.option(
 )
 
 
-def read(model_file: str, verify: bool = False, copy: bool | None = None) -> "Model":
+def read(model_file: str, budget: "VerbBudget", verify: bool = False, copy: bool | None = None) -> "Model":
     """The model in a file, or in what comes through the pipe. verify, copy: see `graphir.load`."""
     import graphir
 
     with progress(f"reading {model_file}"):
         if model_file == PIPE:
-            return graphir.loads(sys.stdin.buffer.read())
-        return graphir.load(Path(model_file), verify=verify, copy=copy)
+            data = sys.stdin.buffer.read()
+            budget.reads(len(data))
+            return graphir.loads(data)
+        path = Path(model_file)
+        budget.reads(path.stat().st_size if path.is_file() else 0)
+        model = graphir.load(path, verify=verify, copy=copy)
+        budget.reads(_bytes_beside(model, path))
+        return model
+
+
+def _bytes_beside(model: "Model", path: Path) -> int:
+    """The bytes of the model's weights that lie in files beside it: no more than all files there have."""
+    from ..tensors import Tensor
+
+    tensors = {id(w.tensor): w.tensor for g in model.graphs() for w in g.weights.values() if isinstance(w.tensor, Tensor)}
+    wanted = sum(t.nbytes for t in tensors.values() if t.storage == "external")
+    return min(wanted, sum(entry.stat().st_size for entry in os.scandir(path.parent) if entry.is_file())) if wanted else 0
 
 
 def kind_of(destination: str, format_: str | None) -> str:

@@ -2,13 +2,9 @@
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import click
-from click.core import ParameterSource
-
-from .terminal import say_note
 
 
 class Bytes(click.ParamType):
@@ -85,51 +81,3 @@ wrt_option = click.option(
     metavar="PATTERN",
     help="Inputs and weights, by address or by a pattern with * and ?. [default: all but single numbers]",
 )
-
-
-def limit_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """What a run may use: the verb is given `limits`, a Limits. Those on the command line that its runtime does not keep are noted."""
-
-    @functools.wraps(verb)
-    def limited(*args: Any, limit_memory: int, limit_trips: int, limit_seconds: float, **options: Any) -> Any:
-        from ..plugins import Limits
-
-        _say_unkept(options.get("runtime"), options.get("against"))
-        return verb(*args, limits=Limits(memory=limit_memory, trips=limit_trips, seconds=limit_seconds), **options)
-
-    for option in (
-        click.option(
-            "--limit-seconds",
-            type=Number(0, min_open=True),
-            default=600,
-            show_default=True,
-            metavar="S",
-            help="Wall time of a run.",
-        ),
-        click.option(
-            "--limit-trips", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N", help="Trips of loops, in all."
-        ),
-        click.option(
-            "--limit-memory",
-            type=Bytes(),
-            default="4G",
-            show_default=True,
-            metavar="BYTES",
-            help="What one node may allocate, or one drawn input.",
-        ),
-    ):
-        limited = option(limited)
-    return limited
-
-
-def _say_unkept(*runtimes: str | None) -> None:
-    """Note which of the limits on the command line a runtime does not keep. Raises ValueError for a runtime that is not there."""
-    from ..plugins import Limits, kept_limits
-
-    context = click.get_current_context()
-    given = [n for n in Limits._fields if context.get_parameter_source(f"limit_{n}") is ParameterSource.COMMANDLINE]
-    for runtime in filter(None, dict.fromkeys(runtimes)):
-        kept = kept_limits(runtime)
-        for name in given:
-            if name not in kept:
-                say_note(f"{runtime} does not keep --limit-{name}")

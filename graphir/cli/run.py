@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .dims import drawn_dim_option, known_sizes
+from .limits import VerbBudget, limit_options
 from .model_file import PIPE, expect_file, model_argument, read
-from .options import Number, input_option, inputs_option, limit_options, runtime_option, seed_option
+from .options import Number, input_option, inputs_option, runtime_option, seed_option
 from .terminal import progress, say, say_columns, say_note
 
 if TYPE_CHECKING:
     from ..model import Model
     from ..passes.compare import Comparison
-    from ..plugins import Limits, Program
+    from ..plugins import Program
 
 
 @click.command(short_help="Run a model on arrays.")
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @limit_options
 def run(
     model_file: str, file: str | None, given: tuple[str, ...], output: str | None, fetch: tuple[str, ...], runtime: str, against: str | None,
-    rtol: float | None, atol: float | None, seed: int, dims: tuple[tuple[str, int], ...], limits: "Limits",
+    rtol: float | None, atol: float | None, seed: int, dims: tuple[tuple[str, int], ...], budget: VerbBudget,
 ) -> int:  # fmt: skip
     """Run MODEL and print each output: its type, and its values where they are few, else their range and mean.
 
@@ -51,12 +52,12 @@ def run(
         raise click.UsageError("--output is for a file: give its name")
     if output is not None:
         expect_file(output, ".npz")  # before the work is done
-    model = read(model_file)
-    arrays, others = feeds(model, file, given, known_sizes(model, dims), seed, memory=limits.memory)
+    model = read(model_file, budget)
+    arrays, others = feeds(model, file, given, known_sizes(model, dims), seed, budget=budget)
     if others:
         say_note(f"{file} also holds {', '.join(others)}, which the model does not take")
     addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)
-    program = _compiled(model, runtime, limits, seed)
+    program = _compiled(model, runtime, budget, seed)
     with progress(f"running on {runtime}"):
         found = program.run(arrays, addresses or [v.name for v in model.outputs])
     say_columns(_rows(found))
@@ -64,7 +65,7 @@ def run(
         _save(output, found)
     if against is None:
         return 0
-    other = _compiled(model, against, limits, seed)
+    other = _compiled(model, against, budget, seed)
     with progress(f"comparing {runtime} with {against}"):
         from ..passes.compare import compare
 
@@ -73,11 +74,11 @@ def run(
     return _say_compared(compared, runtime, against)
 
 
-def _compiled(model: "Model", runtime: str, limits: "Limits", seed: int) -> "Program":
+def _compiled(model: "Model", runtime: str, budget: VerbBudget, seed: int) -> "Program":
     import graphir
 
     with progress(f"compiling for {runtime}"):
-        return graphir.compile(model, runtime, limits=limits, seed=seed)
+        return graphir.compile(model, runtime, limits=budget, seed=seed)
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:

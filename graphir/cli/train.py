@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .dims import dim_option, with_sizes
+from .limits import VerbBudget, limit_options
 from .model_file import PIPE, kind_of, model_argument, read
-from .options import Number, limit_options, seed_option
+from .options import Number, seed_option
 from .terminal import progress, say, say_note
 
 if TYPE_CHECKING:
-    from ..plugins import Limits
     from ..training import Progress, Result
 
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @seed_option(help="Seed of the order of the data and of dropout.")
 @limit_options
 def train(
-    model_file: str, data: str, destination: str, validation: str | None, runtime: str, resume: bool, limits: "Limits", **options: Any
+    model_file: str, data: str, destination: str, validation: str | None, runtime: str, resume: bool, budget: VerbBudget, **options: Any
 ) -> None:
     """Train MODEL on the arrays in DATA.npz, which are keyed by the names of its inputs, the labels by --target, and write it to DESTINATION.
 
@@ -61,16 +61,17 @@ def train(
         raise click.UsageError("the trained model goes to a file: give its name")
     kind_of(destination, None)  # before the work is done
     checkpoint, beside = (Path(destination).with_suffix(suffix) for suffix in (".checkpoint.gir", ".history.json"))
-    arrays = arrays_of(data)
+    arrays = arrays_of(data, budget)
     target = options["target"]
     options |= {"loss": loss_name(options["loss"]), "optimizer": _optimizer_name(options["optimizer"])}
     settings = {**options, "validation": validation, "number_of_examples": sum(arrays[target].shape[:1]) if target in arrays else None}
     how = {**options, "optimizer": _optimizer(options["optimizer"], options["learning_rate"]), "wrt": list(options["wrt"]) or None}
     del how["learning_rate"], how["dims"]
-    held = None if validation is None else _share(validation) or arrays_of(validation)
-    model = read(model_file)
+    held = None if validation is None else _share(validation) or arrays_of(validation, budget)
+    model = read(model_file, budget)
+    budget.per_run = True
     sized = with_sizes(model, options["dims"])
-    before = kept(checkpoint, settings) if resume else None
+    before = kept(checkpoint, settings, budget) if resume else None
     done = 0 if before is None else len(before.history)
 
     def saved(so_far: "Result") -> None:
@@ -85,7 +86,7 @@ def train(
                 arrays,
                 validation=held,
                 runtime=runtime,
-                limits=limits,
+                limits=budget,
                 progress=watch,
                 resume=before,
                 checkpoint=saved,

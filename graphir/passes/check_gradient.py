@@ -12,7 +12,7 @@ from ..feeds import sizes_of
 from ..ir import Value, Weight
 from ..model import Model
 from ..ops import is_random
-from ..plugins import Limits, Program, Runtime, compile, expect_limits
+from ..plugins import Budget, Limits, Program, Runtime, compile, expect_limits
 from ..tensors import Tensor
 from ..types import TensorType, bind
 from .gradient import Differentiated, Names, differentiate
@@ -68,7 +68,7 @@ class GradientReport(NamedTuple):
 
 def check_gradient(
     model: Model, of: Names = None, wrt: Names = None, feeds: Mapping[str, Any] | None = None, seed: int = 0,
-    runtime: str | Runtime = "numpy", *, tolerance: float = TOLERANCE, limits: Limits | None = None,
+    runtime: str | Runtime = "numpy", *, tolerance: float = TOLERANCE, limits: Limits | Budget | None = None,
 ) -> GradientReport:  # fmt: skip
     """Compare what `gradient(model, of, wrt)` gives with central differences of a float64 copy of the model, along random directions.
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..dtypes import FLOATS
 from ..expect import expect, expect_model
 from ..model import Model
-from ..plugins import Limits, Program, Runtime, compile, expect_limits
+from ..plugins import Budget, Limits, Program, Runtime, compile, expect_limits
 from .examples import Arrays, Examples, Target
 from .losses import Loss, loss_of
 from .names import Names, names
@@ -44,7 +44,7 @@ def fit(
     model: Model, data: Arrays, loss: str | Loss = "cross_entropy", optimizer: Optimizer | None = None, *, epochs: int = 5,
     batch_size: int | None = None, validation: Arrays | float | None = None, seed: int = 0, runtime: str | Runtime = "numpy",
     wrt: str | Sequence[str] | None = None, output: str | None = None, target: str = "y",
-    progress: Callable[[Progress], object] | None = None, limits: Limits | None = None, resume: Result | None = None,
+    progress: Callable[[Progress], object] | None = None, limits: Limits | Budget | None = None, resume: Result | None = None,
     checkpoint: Callable[[Result], object] | None = None, note: Callable[[str], object] | None = None,
 ) -> Result:  # fmt: skip
     """Train a model. loss, optimizer, wrt, output, target: see `step`.
@@ -166,7 +166,7 @@ class _Totals:
 class _Evaluation:
     """Measures a model whose outputs are the loss and metrics, as it works outside of training, on examples, with weights as they are."""
 
-    def __init__(self, examples: Examples, measuring: Model, runtime: str | Runtime, limits: Limits | None):
+    def __init__(self, examples: Examples, measuring: Model, runtime: str | Runtime, limits: Limits | Budget | None):
         for w in [w for w in measuring.graph.weights.values() if w.kind == "default"]:
             measuring.graph.close(w)  # as the step has it
         for w in measuring.weights.values():

@@ -5,7 +5,7 @@ from typing import Any
 
 from graphir.model import Model
 
-from .limits import LimitError, Limits
+from .limits import Budget, LimitError, Limits
 from .program import Program
 
 
@@ -25,9 +25,9 @@ class ArrayRuntime:
         """The array library and its version."""
         return f"{self.name} {importlib.import_module(self.name).__version__}"
 
-    def compile(self, model: Model, *, limits: Limits | None = None, seed: int = 0) -> Program:
+    def compile(self, model: Model, *, limits: Limits | Budget | None = None, seed: int = 0) -> Program:
         """A program for a copy of the model: later edits do not reach it. Raises TypeError for an operator that cannot be run."""
         return Program(model, self.xp, self.overrides, limits, seed)
 
 
-__all__ = ["ArrayRuntime", "LimitError", "Limits", "Program"]
+__all__ = ["ArrayRuntime", "Budget", "LimitError", "Limits", "Program"]

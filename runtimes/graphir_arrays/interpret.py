@@ -1,8 +1,10 @@
 """The readable way to run a graph: node by node, each kernel bound where it stands. The executor's referee, and what folding and tests use."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphir.budget import Budget, LimitError
 from graphir.dims import symbol, symbols
 from graphir.ir import Graph, Node, Value
 from graphir.model import Model
@@ -10,7 +12,8 @@ from graphir.nodes import Weight
 from graphir.ops import Op, arguments
 from graphir.ops._bodies import discard
 from graphir.passes.expand import decomposed, inlined
-from graphir.types import TensorType
+from graphir.tensors import SparseTensor
+from graphir.types import TensorType, Type
 from graphir.types import bind as bind_dims
 
 from .kernel import Site, bind, find
@@ -29,10 +32,11 @@ def interpret(model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | 
 class Interpreter:
     """Runs graphs with kernels of one namespace. sizes: what the symbols in the types stand for, as far as that is known."""
 
-    def __init__(self, xp: Any, overrides: str | None = None, model: Model | None = None):
+    def __init__(self, xp: Any, overrides: str | None = None, model: Model | None = None, budget: Budget | None = None):
         self.xp = xp
         self.overrides = overrides
         self.model = model
+        self.budget = budget or Budget()
         self.sizes: dict[str, int] = {}
 
     def run(self, graph: Graph, values: dict[Value, Any]) -> list[Any]:
@@ -46,7 +50,7 @@ class Interpreter:
 
     def array(self, weight: Weight) -> Any:
         """A weight's data in the namespace."""
-        return self.xp.asarray(dense(weight))
+        return self.xp.asarray(dense(weight, self.budget))
 
     def apply(self, node: Node, inputs: list[Any], values: dict[Value, Any]) -> Sequence[Any]:
         """The outputs of one node; `values` holds what its bodies capture."""
@@ -62,7 +66,9 @@ class Interpreter:
         attributes = arguments(node)
         for name, x in node.graph_attributes.items():
             attributes[name] = tuple([self.body(body, values) for body in x]) if isinstance(x, tuple) else self.body(x, values)
-        site = Site(self.xp, attributes, [type_of(x) for x in inputs], [None if v is None else v.type for v in node.outputs], inputs)
+        types: list[Type | None] = [type_of(x) for x in inputs]
+        outputs: list[Type | None] = [None if v is None else v.type for v in node.outputs]
+        site = Site(self.xp, attributes, types, outputs, inputs, budget=self.budget)
         with self.xp.quiet():
             made = bind(kernel, site).run(*inputs)
         return made if isinstance(made, tuple | list) and op.outputs != "one" else [made]
@@ -71,16 +77,24 @@ class Interpreter:
         """A body as a function of arrays, which returns a list."""
 
         def call(*inputs: Any) -> list[Any]:
+            self.budget.trip()
             return self.run(body, {**values, **dict(zip(body.inputs, inputs, strict=True))})
 
+        call.budget = self.budget  # pyright: ignore[reportFunctionMemberAccess]
         call.outputs = [bind_dims(v.type, self.sizes) for v in body.outputs]  # pyright: ignore[reportFunctionMemberAccess]
         return call
 
 
-def dense(weight: Weight) -> Any:
-    """A weight's data as a NumPy array, sparse ones filled in."""
+def dense(weight: Weight, budget: Budget) -> Any:
+    """A weight's data as a NumPy array, sparse ones filled in. Raises LimitError where these take too much."""
     tensor = weight.tensor
-    return tensor.dense() if hasattr(tensor, "dense") else tensor.array  # pyright: ignore[reportAttributeAccessIssue]
+    if not isinstance(tensor, SparseTensor):
+        return tensor.array  # pyright: ignore[reportOptionalMemberAccess]
+    try:
+        budget.room(math.prod(tensor.shape) * tensor.dtype.itemsize)
+    except LimitError as e:
+        raise LimitError(f"the sparse weight {weight.name!r}, filled in, {e}") from None
+    return budget.hold(tensor.dense())
 
 
 def type_of(x: Any) -> TensorType | None:

@@ -7,6 +7,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from graphir.budget import Budget
 from graphir.ops import Op
 from graphir.types import Type
 
@@ -32,7 +33,7 @@ class Site(NamedTuple):
     """Where a kernel will run: all attributes, concrete types, and the arrays of those inputs that are constant.
 
     draw: gives a random node its generator for the run that goes on; None where numbers need not be the same again.
-    check_bytes: raises LimitError where the node may not make so many bytes; for kernels whose outputs' sizes no type rule can tell.
+    budget: what the run may use. A kernel asks for `room` where no type rule tells what it takes, and calls `tick` wherever it may take long.
     """
 
     xp: Any
@@ -41,7 +42,7 @@ class Site(NamedTuple):
     outputs: list[Type | None]
     constants: list[Any]
     draw: Callable[[], Any] | None = None
-    check_bytes: Callable[[int], None] = lambda size: None
+    budget: Budget = Budget()
 
 
 class Prepared:

@@ -1,40 +1,26 @@
-"""Bounds on what a run may use, for models that are not trusted."""
+"""Errors that name a node: of what cannot run, and of what would take more than it may."""
 
-import time
-
+from graphir.budget import Budget, LimitError, Limits
 from graphir.nodes import Node
-from graphir.plugins import LimitError, Limits
 
-__all__ = ["LimitError", "Limits", "Meter", "NodeError"]
+__all__ = ["Budget", "LimitError", "Limits", "NodeError", "of_node"]
 
 
 class NodeError(ValueError):
     """Raised where a node cannot run. Names it, and says why."""
 
     def __init__(self, node: Node, why: object):
-        super().__init__(f"node {node.label!r} ({node.op}): {why}")
+        super().__init__(f"{named(node)}: {why}")
 
 
-class Meter:
-    """Counts trips and watches the clock during one run."""
+def named(node: Node) -> str:
+    """A node, as errors name it."""
+    return f"node {node.label!r} ({node.op})"
 
-    def __init__(self, limits: Limits):
-        self.limits = limits
-        self.restart()
 
-    def restart(self) -> None:
-        """Begin a run."""
-        self.trips = 0
-        self.deadline = None if self.limits.seconds is None else time.monotonic() + self.limits.seconds
-
-    def trip(self) -> None:
-        """Count one run of a body."""
-        self.trips += 1
-        if self.limits.trips is not None and self.trips > self.limits.trips:
-            raise LimitError(f"bodies ran more than {self.limits.trips} times; raise the limit on trips if that is meant")
-        self.tick()
-
-    def tick(self) -> None:
-        """Look at the clock."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise LimitError(f"the run took more than {self.limits.seconds} s; raise the limit on seconds if that is meant")
+def of_node(node: Node, error: LimitError | MemoryError) -> LimitError | MemoryError:
+    """The error, with the name of the node that was at work."""
+    if isinstance(error, MemoryError):
+        return MemoryError(f"{named(node)} takes more memory than there is")
+    text = str(error)
+    return LimitError(f"{named(node)} {text}" if text.startswith("makes ") else f"{named(node)}: {text}")

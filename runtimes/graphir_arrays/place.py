@@ -6,6 +6,7 @@ The host holds what kernels read from Python (shapes, axes, conditions), what th
 import math
 from typing import Any, NamedTuple
 
+from graphir.budget import Budget
 from graphir.ir import Graph, Node, Value, Weight
 from graphir.model import Model
 from graphir.ops import Op
@@ -100,8 +101,9 @@ class Places(NamedTuple):
 class Held:
     """The data of weights, brought to where they live once."""
 
-    def __init__(self, xp: Any):
+    def __init__(self, xp: Any, budget: Budget):
         self.xp = xp
+        self.budget = budget
         self._arrays: dict[tuple[int, bool], tuple[Any, Any]] = {}
 
     def __call__(self, weight: Weight, on_host: bool) -> Any:
@@ -109,7 +111,7 @@ class Held:
         key = id(weight.tensor), on_host
         found = self._arrays.get(key)
         if found is None:
-            data = dense(weight)
+            data = dense(weight, self.budget)
             found = self._arrays[key] = weight.tensor, data if on_host else self.xp.asarray(data)  # the tensor stays, so that its id does
         return found[1]
 

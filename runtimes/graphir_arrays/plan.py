@@ -1,11 +1,11 @@
 """What each value of a graph will live in: concrete types, constants, buffers that values share one after another."""
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from graphir.budget import Budget
 from graphir.dims import Expr
 from graphir.ir import Graph, Node, Value
 from graphir.model import Model
@@ -16,7 +16,7 @@ from graphir.types import TensorType, Type
 
 from .draws import Draws
 from .kernel import Bound, Prepared, Site, bind, find
-from .limits import LimitError, NodeError
+from .limits import LimitError, NodeError, of_node
 from .place import Held, Places
 
 ALIGN = 64
@@ -41,14 +41,14 @@ class Plan:
     """
 
     def __init__(
-        self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, memory_limit: int | None,
+        self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, budget: Budget,
         draws: Draws, heirs: Mapping[Value, Value], places: Places, held: Held,
     ):  # fmt: skip
         self.model = model
         self.xp = xp
         self.places = places
         self.overrides = overrides
-        self.memory_limit = memory_limit
+        self.budget = budget
         self.draws = draws
         self.pinned = set(pinned)
         self.heirs = heirs
@@ -90,16 +90,16 @@ class Plan:
         return self.xp.host if on_host else self.xp
 
     def check_size(self, node: Node, types: Iterable[Type | None]) -> None:
-        """Raises LimitError where outputs of these types take more than a node may make."""
-        if self.memory_limit is not None:
+        """Raises LimitError where there is no room for outputs of these types."""
+        if self.budget.limits.memory is not None:
             self.check_bytes(node, sum(bytes_of(t) for t in types if is_concrete(t)))
 
     def check_bytes(self, node: Node, size: int) -> None:
-        """Raises LimitError where that is more than a node may make."""
-        if self.memory_limit is not None and size > self.memory_limit:
-            raise LimitError(
-                f"node {node.label!r} ({node.op}) makes {size:,} bytes, and the limit is {self.memory_limit:,}; raise the limit on memory if that is meant"
-            )
+        """Raises LimitError where there is no room for so many bytes more."""
+        try:
+            self.budget.room(size)
+        except LimitError as e:
+            raise of_node(node, e) from None
 
     def bind(self, node: Node, types: list[Type | None], outputs: list[Type | None]) -> Bound:
         """The kernel of a node for inputs of these types. Raises NodeError where it cannot be had."""
@@ -108,12 +108,14 @@ class Plan:
         constants = [None if v is None else self.constants.get(v) for v in node.inputs]
         xp = self.home(node in self.places.nodes)
         draw = self.draws.at(_address(node), xp) if is_random(node) else None
-        site = Site(xp, attributes, types, outputs, constants, draw, partial(self.check_bytes, node))
+        site = Site(xp, attributes, types, outputs, constants, draw, self.budget)
         kernel = self.kernel(node)
         try:
             return bind(kernel, site)
-        except (LimitError, ReentryError):
+        except ReentryError:
             raise
+        except (LimitError, MemoryError) as e:
+            raise of_node(node, e) from None
         except Exception as e:  # of whatever kind a kernel raises: the error names the node
             raise NodeError(node, e) from e
 
@@ -141,6 +143,7 @@ class _Storage:
         order = [n for n in graph.nodes if not all(v is None or plan.is_known(v) for v in n.outputs)]
         last = self._last_reads(order)
         for i, node in enumerate(order):
+            plan.budget.tick()
             for body in node.bodies.values():
                 _Storage(plan).graph(body, top=False)
             step = self._step(node, top, last, i)
@@ -218,7 +221,8 @@ class _Storage:
             self.buffer[v] = best = min(fits, key=lambda b: b.nbytes)
             self.free = [b for b in self.free if b is not best]
         else:
-            self.buffer[v] = self.plan.xp.empty(size, "uint8")
+            self.plan.check_bytes(node, size)
+            self.buffer[v] = self.plan.budget.hold(self.plan.xp.empty(size, "uint8"))
         return self._shaped(v)
 
     def _inherited(self, node: Node, bound: Bound, last: dict[Value, int], i: int) -> Value | None:

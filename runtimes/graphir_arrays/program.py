@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from graphir.budget import Budget, Limits
 from graphir.collector import collector_paused
 from graphir.dtypes import STRING, as_dtype
 from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing
@@ -19,7 +20,7 @@ from graphir.types import OptionalType, TensorType
 
 from .draws import Draws
 from .interpret import dense
-from .limits import LimitError, Limits, Meter, NodeError
+from .limits import LimitError, NodeError, of_node
 from .place import Held, Places, place
 from .plan import Plan
 from .source import Source
@@ -56,27 +57,27 @@ class Program(Turns):
     """
 
     def __init__(
-        self, model: Model, xp: Any, overrides: str | None = None, limits: Limits | None = None, seed: int = 0,
+        self, model: Model, xp: Any, overrides: str | None = None, limits: Limits | Budget | None = None, seed: int = 0,
         deliver: Callable[[Any], Any] | None = None,
     ):  # fmt: skip
+        self._budget = Budget.of(limits)
         with collector_paused():
             check_depth(model)
             self._given = model.copy()
             self._model = self._given.copy()
-            prepare(self._model, overrides)
+            prepare(self._model, overrides, self._budget)
         self._xp = xp
-        self._held = Held(xp)
+        self._held = Held(xp, self._budget)
         self._deliver = deliver or xp.asarray
         self._overrides = overrides
         self._on_host = overrides if xp.host is xp else None  # what is folded is folded there
-        self._limits = limits
-        self._memory = limits.memory if limits is not None else None
-        self._meter = Meter(limits) if limits is not None and limits != Limits() else None
         self._draws = Draws(xp, seed)
         self._graphs: dict[tuple[str, ...], _Graph] = {}
         self._plans: dict[Any, _Ready] = {}
         self._last: _Ready | None = None
-        self._state = {a: xp.fresh(xp.asarray(dense(w))) for a, w in self._model.weights.items() if w.kind == "state"}
+        self._state = {
+            a: self._budget.hold(xp.fresh(xp.asarray(dense(w, self._budget)))) for a, w in self._model.weights.items() if w.kind == "state"
+        }
         self._outputs = tuple(v.name for v in self._model.outputs)
         self._updates = [self._address(w) for w in self._model.updates]
         self._turn = Turn()
@@ -99,6 +100,7 @@ class Program(Turns):
         fetch = [fetch] if isinstance(fetch, str) else fetch
         addresses = tuple(dict.fromkeys(fetch)) if fetch is not None else self._outputs
         updates = self._updates if fetch is None else ()
+        self._budget.begin_run()
         graph = self._graph(addresses + tuple([f"\0{a}" for a in updates]))
         values, key = self._feed(graph, feeds)
         ready = self._plans.get(key)
@@ -134,13 +136,14 @@ class Program(Turns):
             self.state.replace(address, x)  # says what does not fit
 
     def _call(self, ready: _Ready, arguments: list[Any]) -> list[Any]:
-        if self._meter is not None:
-            self._meter.restart()
         try:
             with self._xp.quiet():
-                return ready.function(*arguments)
-        except (LimitError, NodeError, ReentryError):
+                return self._budget.hold(ready.function(*arguments))
+        except (NodeError, ReentryError):
             raise
+        except (LimitError, MemoryError) as e:
+            node = ready.source.node_of(e)
+            raise e if node is None else of_node(node, e) from None
         except Exception as e:  # of whatever kind a kernel raises: the error names the node
             named = ready.source.blame(e)
             if named is None:
@@ -151,11 +154,11 @@ class Program(Turns):
         found = self._graphs.get(addresses)
         if found is None:
             if len(self._graphs) >= PLANS:
-                self._graphs, self._plans, self._held = {}, {}, Held(self._xp)
+                self._graphs, self._plans, self._held = {}, {}, Held(self._xp, self._budget)
             model = self._model.copy()
             updates = {f"\0{self._address(w)}": v for w, v in model.updates.items()}
             extra = {a: updates[a] for a in addresses if a in updates}
-            pins = optimize(model, addresses, self._xp.host, self._on_host, extra=extra, memory_limit=self._memory)
+            pins = optimize(model, addresses, self._xp.host, self._on_host, self._budget, extra=extra)
             states = [(self._address(w), w) for g in model.graph.walk() for w in g.weights.values() if w.kind == "state"]
             needed = frozenset(v.name for v in model.inputs if v.uses)
             places = place(model, self._xp)
@@ -171,9 +174,9 @@ class Program(Turns):
                 types[v.name] = v.tensor.type  # a default that is not fed: its contents are known
         pinned = list(graph.pins.values.values())
         plan = Plan(
-            graph.model, types, pinned, self._xp, self._overrides, self._memory, self._draws, self._heirs(graph), graph.places, self._held
+            graph.model, types, pinned, self._xp, self._overrides, self._budget, self._draws, self._heirs(graph), graph.places, self._held
         )
-        source = Source(plan, graph.arguments, pinned, self._meter)
+        source = Source(plan, graph.arguments, pinned, self._budget)
         if len(self._plans) >= PLANS:
             self._plans.pop(next(iter(self._plans)))
         defaults = [x for v, x in values.items() if isinstance(v, Weight)]
@@ -239,9 +242,9 @@ class Program(Turns):
         def watch(name: str, model: Model) -> None:
             found.append(Stage(name, str(model)))
 
-        prepare(model, self._overrides, watch)
+        prepare(model, self._overrides, Budget(), watch)
         addresses = [v.name for v in model.outputs]
-        optimize(model, addresses, self._xp.host, self._on_host, memory_limit=self._memory, watch=watch)
+        optimize(model, addresses, self._xp.host, self._on_host, Budget(), watch=watch)
         if self._xp.host is not self._xp:
             place(model, self._xp)
             watch("place", model)
@@ -255,8 +258,9 @@ class Program(Turns):
         other._plans, other._graphs, other._last = {}, {}, None
         other._turn = Turn()
         other._draws = Draws(self._xp, self._draws.seed, self._draws.run)
-        other._meter = Meter(self._limits) if self._meter is not None and self._limits is not None else None
-        other._state = {a: self._xp.fresh(x) for a, x in self._state.items()}
+        if self._budget.per_run:
+            other._budget = Budget(self._budget.limits, per_run=True)
+        other._state = {a: other._budget.hold(self._xp.fresh(x)) for a, x in self._state.items()}
         other.state = _State(other)
         return other
 

@@ -1,18 +1,20 @@
 """The program as straight-line Python: a line a node, arrays and kernels bound by number. No string of a model reaches the source but in comments made safe."""
 
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from graphir.budget import Budget
 from graphir.ir import Graph, Node, Value
 from graphir.ops import Op, RuleError
 from graphir.types import TensorType, Type, shape_text
 
 from .interpret import type_of
 from .kernel import Bound
-from .limits import Meter, NodeError
-from .plan import Plan, Step, is_concrete
+from .limits import NodeError
+from .plan import Plan, Step, bytes_of, is_concrete
 
 FILE = "<graphir program>"
 
@@ -23,15 +25,15 @@ class Source:
     text: the source. names: what its globals are. lines: line number -> the node that runs there.
     """
 
-    def __init__(self, plan: Plan, arguments: Sequence[Value], pinned: Sequence[Value], meter: Meter | None):
+    def __init__(self, plan: Plan, arguments: Sequence[Value], pinned: Sequence[Value], budget: Budget):
         self.plan = plan
         self.names: dict[str, Any] = {}
         self.lines: dict[int, Node] = {}
         self._variables: dict[Value, str] = {}
         self._text: list[str] = []
-        self._meter = meter
-        if meter is not None:
-            self.names.update(tick=meter.tick, trip=meter.trip)
+        self._budget = budget
+        if budget.is_bound:
+            self.names.update(tick=budget.tick, trip=budget.trip, room=budget.room, hold=budget.hold)
         for i, v in enumerate(arguments):
             self._variables[v] = f"x{i}"
         inside = [v for v in pinned if v.graph is not plan.model.graph]
@@ -52,11 +54,7 @@ class Source:
 
     def blame(self, error: Exception) -> NodeError | None:
         """The error with the name of the node in whose line it arose, and what the node's rule says of the arrays that came there, if it says anything."""
-        node, frame, trace = None, None, error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == FILE and trace.tb_lineno in self.lines:
-                node, frame = self.lines[trace.tb_lineno], trace.tb_frame
-            trace = trace.tb_next
+        node, frame = self._where(error)
         if node is None or frame is None:
             node = self.lines.get(getattr(error, "program_line", 0))  # of a check that was put off
             return None if node is None else NodeError(node, error)
@@ -70,6 +68,18 @@ class Source:
         named = NodeError(node, why)
         named.__cause__ = why
         return named
+
+    def node_of(self, error: Exception) -> Node | None:
+        """The node in whose line an error arose."""
+        return self._where(error)[0]
+
+    def _where(self, error: Exception) -> tuple[Node | None, FrameType | None]:
+        node, frame, trace = None, None, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == FILE and trace.tb_lineno in self.lines:
+                node, frame = self.lines[trace.tb_lineno], trace.tb_frame
+            trace = trace.tb_next
+        return node, frame
 
     def _result(self, v: Value) -> str:
         if v in self._kept:
@@ -86,11 +96,12 @@ class Source:
                 self._node(node, self.plan.steps[node], indent)
 
     def _node(self, node: Node, step: Step, indent: str) -> None:
-        stack = self._stack(node, indent)
-        bodies = {name: self._bodies(x, indent, stack) for name, x in node.graph_attributes.items()}
+        bodies = {name: self._bodies(x, indent) for name, x in node.graph_attributes.items()}
         arguments = ["None" if v is None else self._variable(v) for v in node.inputs]
-        if self._meter is not None and step.measured and self.plan.memory_limit is not None and not bodies:
-            self._line(node, indent, f"{self._new('guard', _guard(self.plan, node))}({', '.join(arguments)})")
+        counts = self._budget.limits.memory is not None and bool(self._new_arrays(node))
+        if counts and not bodies and not step.bound.view:
+            guard = f"{self._new('guard', _guard(self.plan, node))}({', '.join(arguments)})" if step.measured else f"room({_size(node)})"
+            self._line(node, indent, guard)
         call = self._new(node.op.function if isinstance(node.op, Op) else "k", _late(self.plan, node) if step.late else step.bound.run)
         arguments += [f"{name}={body}" for name, body in bodies.items()]
         if step.buffers and step.buffers[0] is not None:
@@ -105,30 +116,33 @@ class Source:
         for v in node.outputs:
             if v in self._kept:
                 self._text.append(f"{indent}{self._kept[v]} = {self._name('fresh', self.plan.xp.fresh)}({self._variable(v)})")  # pyright: ignore[reportArgumentType]
-        if self._meter is not None and self._meter.limits.seconds is not None:
+        if counts:
+            self._line(node, indent, f"hold(({', '.join([*self._new_arrays(node), ''])}))")
+        if self._budget.limits.seconds is not None:
             self._line(node, indent, "tick()")
         dead = [self._variable(v) for v in self.plan.dies[node] if v not in self.plan.buffered and v not in self.plan.constants]
         if dead:
             self._text.append(f"{indent}del {', '.join(dead)}")
 
-    def _stack(self, node: Node, indent: str) -> str:
-        """The name of what watches over the outputs that a loop stacks, begun anew; nothing where there is no limit."""
-        if self._meter is None or self.plan.memory_limit is None or str(node.op) not in ("Loop", "Scan"):
-            return ""
-        scans = node.attributes.get("num_scan_inputs")
-        first = len(node.inputs) - (scans if isinstance(scans, int) else 1)  # the state comes first, in a Loop after the condition
-        stack = self._new("stack", _Stack(self.plan, node, first))
-        self._text.append(f"{indent}{stack}.size = 0")
-        return stack
+    def _new_arrays(self, node: Node) -> list[str]:
+        """The outputs for which a run makes arrays. Elements of sequences that a node reads were there before."""
+        plan = self.plan
+        reads_tensors = all(v is None or isinstance(v.type, TensorType) for v in node.inputs)
+        return [
+            self._variable(v)
+            for v in node.outputs
+            if v is not None and not (v in plan.buffered or plan.is_known(v) or v in plan.settled)
+            if reads_tensors or isinstance(v.type, TensorType)
+        ]
 
-    def _bodies(self, x: Any, indent: str, stack: str) -> str:
+    def _bodies(self, x: Any, indent: str) -> str:
         """Define the bodies that an attribute holds, and return what it is in a call."""
         if isinstance(x, tuple):
-            return f"({' '.join([f'{self._body(body, indent, stack)},' for body in x])})"
-        return self._body(x, indent, stack)
+            return f"({' '.join([f'{self._body(body, indent)},' for body in x])})"
+        return self._body(x, indent)
 
-    def _body(self, body: Graph, indent: str, stack: str = "") -> str:
-        """Define a body as a function inside of the program, and return its name. stack: the name of what is shown its outputs."""
+    def _body(self, body: Graph, indent: str) -> str:
+        """Define a body as a function inside of the program, and return its name."""
         name = f"body{len(self._variables)}_{len(self._text)}"
         parameters = [self._variable(v) for v in body.inputs]
         self._text.append(f"{indent}def {name}({', '.join(parameters)}):")
@@ -136,11 +150,12 @@ class Source:
         kept = [self._kept[v] for v in body.values() if v in self._kept]
         if kept:
             self._text.append(f"{inside}nonlocal {', '.join(kept)}")
-        if self._meter is not None:
+        if self._budget.is_bound:
             self._text.append(f"{inside}trip()")
         self._graph(body, inside)
-        self._text.append(f"{inside}return {stack}([{', '.join(map(self._variable, body.outputs))}])")
+        self._text.append(f"{inside}return [{', '.join(map(self._variable, body.outputs))}]")
         self._text.append(f"{indent}{name}.outputs = {self._new('types', [v.type for v in body.outputs])}")
+        self._text.append(f"{indent}{name}.budget = {self._name('budget', self._budget)}")
         return name
 
     def _line(self, node: Node, indent: str, text: str) -> None:
@@ -165,22 +180,6 @@ class Source:
     def _name(self, name: str, x: Any) -> str:
         self.names.setdefault(name, x)
         return name
-
-
-class _Stack:
-    """Counts the bytes that a loop stacks, trip by trip. first: the place of the first output of the body that is stacked."""
-
-    def __init__(self, plan: Plan, node: Node, first: int):
-        self.plan = plan
-        self.node = node
-        self.first = first
-        self.size = 0
-
-    def __call__(self, made: list[Any]) -> list[Any]:
-        """The outputs of the body. Raises LimitError where those that are stacked are too many."""
-        self.size += sum(x.nbytes for x in made[self.first :] if hasattr(x, "nbytes"))
-        self.plan.check_bytes(self.node, self.size)
-        return made
 
 
 def _late(plan: Plan, node: Node) -> Any:
@@ -226,6 +225,11 @@ def _measure(plan: Plan, node: Node, arrays: Sequence[Any]) -> list[Type | None]
     if any(v is not None and v.type is None for v in stand_ins) or not isinstance(node.op, Op):
         return []
     return node.op.infer(stand_ins, node.attributes, len(node.outputs))
+
+
+def _size(node: Node) -> int:
+    """The bytes of what a node makes, where its types are concrete."""
+    return sum(bytes_of(v.type) for v in node.outputs if v is not None and is_concrete(v.type))
 
 
 def _type_text(t: Type | None) -> str:

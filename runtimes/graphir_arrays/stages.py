@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from graphir.budget import Budget
 from graphir.ir import Value
 from graphir.model import Model
 from graphir.nodes import release, use
@@ -59,16 +60,22 @@ def check_depth(model: Model) -> None:
             raise ValueError(f"graph {level[0].name!r}: bodies are nested more than {NESTED} deep; a model like that cannot be run")
 
 
-def prepare(model: Model, overrides: str | None, watch: Callable[[str, Model], None] = lambda name, model: None) -> None:
+def prepare(
+    model: Model, overrides: str | None, budget: Budget, watch: Callable[[str, Model], None] = lambda name, model: None
+) -> None:  # fmt: skip
     """Raise a model to the declared forms, and replace what has no kernel, in place. Values keep their names."""
     watch("as given", model)
     upgrade(model)
+    budget.tick()
     watch("upgrade", model)
     _infer(model)
+    budget.tick()
     expand(model, lambda op: find(op, overrides) is not None)
     check_depth(model)
     _check_nodes(model)
+    budget.tick()
     _infer(model)
+    budget.tick()
     watch("expand", model)
 
 
@@ -86,12 +93,12 @@ def _infer(model: Model) -> None:
 
 
 def optimize(
-    model: Model, addresses: Iterable[str], xp: Any, overrides: str | None, *, extra: Mapping[str, Value] | None = None,
-    memory_limit: int | None = None, watch: Callable[[str, Model], None] = lambda name, model: None,
+    model: Model, addresses: Iterable[str], xp: Any, overrides: str | None, budget: Budget, *, extra: Mapping[str, Value] | None = None,
+    watch: Callable[[str, Model], None] = lambda name, model: None,
 ) -> Pins:  # fmt: skip
     """Keep what the values at these addresses need, and make it cheaper, in place. Raises KeyError for an address that is not there.
 
-    extra: more values to keep, under names of the caller's. memory_limit: the bytes that one node may make.
+    extra: more values to keep, under names of the caller's.
     """
     extra = extra or {}
     table = model.addresses()
@@ -99,17 +106,19 @@ def optimize(
     model.graph.outputs = ()
     prune(model)
     watch("prune", model)
-    interpreter = Interpreter(xp, overrides, model)
+    interpreter = Interpreter(xp, overrides, model, budget)
 
     def evaluate(node: Any, arrays: list[Any]) -> Any:
+        budget.tick()
         return [xp.to_numpy(x) for x in interpreter.apply(node, [None if x is None else xp.asarray(x) for x in arrays], {})]
 
     for name, run in (
-        ("fold", lambda m: fold(m, evaluate, memory_limit)),
+        ("fold", lambda m: fold(m, evaluate, budget.limits.memory)),
         ("simplify", simplify),
         ("dedupe", dedupe),
         ("prune again", prune),
     ):
         run(model)
+        budget.tick()
         watch(name, model)
     return pins

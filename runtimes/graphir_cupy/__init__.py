@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from graphir.model import Model
-from graphir_arrays import Limits, Program
+from graphir_arrays import Budget, Limits, Program
 
 REMEDY = "pip install cupy-cuda12x or cupy-cuda13x, whichever CUDA the driver has (nvidia-smi tells)"
 OUTPUTS = ("host", "device")
@@ -52,7 +52,7 @@ class CupyRuntime:
             return f"CuPy {cupy.__version__} finds no GPU ({e}); it takes an NVIDIA GPU with its driver, or --runtime numpy"
         return None if count else f"CuPy {cupy.__version__} finds no GPU; it takes an NVIDIA GPU, or --runtime numpy"
 
-    def compile(self, model: Model, *, limits: Limits | None = None, seed: int = 0, outputs: str = "host") -> Program:
+    def compile(self, model: Model, *, limits: Limits | Budget | None = None, seed: int = 0, outputs: str = "host") -> Program:
         """A program for a copy of the model, whose weights and state are on the GPU.
 
         outputs: "host" hands out NumPy arrays, and so waits for the GPU; "device" leaves them there, as CuPy's arrays, but for strings and dtypes that CuPy

@@ -1,7 +1,7 @@
 """ONNX Runtime as a runtime: graphs, their gradients and training steps, handed over as ONNX, with weights by reference and state that stays there."""
 
 from graphir.model import Model
-from graphir.plugins import Limits, Program
+from graphir.plugins import Budget, Limits, Program
 
 
 class OnnxRuntime:
@@ -26,7 +26,7 @@ class OnnxRuntime:
 
         return f"onnxruntime {onnxruntime.__version__}"
 
-    def compile(self, model: Model, *, limits: Limits | None = None, seed: int = 0, threads: int | None = None) -> Program:
+    def compile(self, model: Model, *, limits: Limits | Budget | None = None, seed: int = 0, threads: int | None = None) -> Program:
         """A program for a copy of the model: later edits do not reach it.
 
         limits: of these ONNX Runtime can keep `seconds`; memory and trips it does not bound. seed: of operators that draw numbers and have no seed of
@@ -35,7 +35,7 @@ class OnnxRuntime:
         """
         from .program import OrtProgram
 
-        return OrtProgram(model, limits or Limits(), seed, threads)
+        return OrtProgram(model, limits, seed, threads)
 
 
 runtime = OnnxRuntime()

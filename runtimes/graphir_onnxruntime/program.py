@@ -17,7 +17,7 @@ from graphir.ir import Weight
 from graphir.mapped import MappedFile, check_files, mapped_file
 from graphir.model import Model
 from graphir.ops import is_random
-from graphir.plugins import LimitError, Limits
+from graphir.plugins import Budget, LimitError, Limits
 from graphir.tensors import Tensor
 from graphir.turns import Turn, Turns, in_turn
 from graphir.types import OptionalType, TensorType
@@ -45,12 +45,12 @@ class OrtProgram(Turns):
     state: the weights of kind "state" by address: read it, assign to it.
     """
 
-    def __init__(self, model: Model, limits: Limits, seed: int, threads: int | None):
+    def __init__(self, model: Model, limits: Limits | Budget | None, seed: int, threads: int | None):
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; expected at least 1")
         self._given = model.copy()
         self._model = model.copy()
-        self._limits = limits
+        self._budget = Budget.of(limits)
         self._seed = seed
         self._threads = threads
         self._is_random = any(is_random(n) for g in model.graphs() for n in g.nodes)
@@ -122,8 +122,10 @@ class OrtProgram(Turns):
         inputs = {name: given[name] for name in ready.inputs if name in given}
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = 4
-        stop = threading.Timer(self._limits.seconds or 0, lambda: setattr(run_options, "terminate", True))
-        if self._limits.seconds is not None:
+        self._budget.begin_run()
+        left = self._budget.left()
+        stop = threading.Timer(left or 0, lambda: setattr(run_options, "terminate", True))
+        if left is not None:
             stop.start()
         self._last = ready
         check_files(ready.files)
@@ -132,7 +134,7 @@ class OrtProgram(Turns):
             return dict(zip(ready.outputs, run(ready.outputs, inputs, run_options), strict=True))  # pyright: ignore[reportArgumentType]
         except Exception as e:  # ONNX Runtime raises kinds of its own, which have no common base
             if run_options.terminate:
-                raise LimitError(f"the run took more than {self._limits.seconds} s; raise the limit on seconds if that is meant") from None
+                raise LimitError(self._budget.out_of_time()) from None
             raise ValueError(explained(ready.model, e)) from e
         finally:
             stop.cancel()

@@ -1,9 +1,14 @@
 """Version steps of Constant."""
 
+import math
+
+from ...dtypes import nbytes
 from ...ir import Node, Ref
 from ...nodes import Attribute
 from ...tensors import SparseTensor, Tensor
 from .rewriting import CannotSay, constant_tensor, down
+
+DENSE = 64 << 20  # bytes up to which a sparse tensor is written out
 
 
 @down(12, "Constant")
@@ -24,4 +29,6 @@ def dense_tensor(node: Node) -> None:
     """A sparse tensor is written out."""
     sparse = node.attributes.pop("sparse_value", None)
     if isinstance(sparse, SparseTensor):
+        if (size := nbytes(sparse.dtype, math.prod(sparse.shape))) > DENSE:
+            raise CannotSay(f"its sparse tensor, filled in, takes {size:,} bytes")
         node.attributes["value"] = Tensor.of(sparse.dense())

@@ -1,4 +1,7 @@
-"""Kernels of graphir.ops.control. What they return may be an input, or what a body captures."""
+"""Kernels of graphir.ops.control. What they return may be an input, or what a body captures.
+
+A body is a function of arrays that returns a list; `outputs` are its types, and `budget` is what the run may use.
+"""
 
 from typing import Any
 
@@ -18,12 +21,14 @@ def loop(xp, m=None, cond=None, *v_initial, body):
     go = xp.host.asarray(True) if cond is None else cond
     state, count = list(v_initial), len(v_initial)
     scanned: list[list[Any]] = [[] for _ in body.outputs[count + 1 :]]
-    trip = 0
+    trip = stacked = 0
     while (go or not conditional) and (limit is None or trip < limit):
         go, *made = body(xp.host.asarray(trip, dtype="int64"), go, *state)
         state = made[:count]
         for elements, x in zip(scanned, made[count:]):
             elements.append(x)
+            stacked += x.nbytes
+        body.budget.room(stacked)
         trip += 1
     return [*state, *(xp.stack(x) if x else _nothing(xp, t) for x, t in zip(scanned, body.outputs[count + 1 :]))]
 
@@ -42,6 +47,7 @@ def scan(xp, *inputs, body, num_scan_inputs, scan_input_axes, scan_input_directi
         made = body(*state, *(x[trip, ...] for x in sources))
         state = made[:count]
         if trip == 0:
+            body.budget.room(trips * sum(x.nbytes for x in made[count:]))
             stacks = [xp.empty((trips, *x.shape), x.dtype) for x in made[count:]]
         for stack, x, d in zip(stacks, made[count:], directions):
             if x.shape != stack.shape[1:]:

@@ -40,7 +40,7 @@ def _decoded(library: Any, data: bytes, mode: str, site: Site) -> Any:
         try:
             with library.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
-                site.check_bytes(width * height * max(len(image.getbands()), len(mode)))
+                site.budget.room(width * height * max(len(image.getbands()), len(mode)))
                 if image.mode in SIXTEEN_BITS:
                     image = library.fromarray((np.asarray(image) >> 8).astype("uint8"))
                 return np.array(image if image.mode == mode else image.convert(mode))

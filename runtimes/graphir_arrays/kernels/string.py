@@ -35,7 +35,7 @@ def string_concat(site: Site):
     def run(x, y):
         a, b = xp.broadcast_arrays(x, y)
         first, second = texts(a), texts(b)
-        site.check_bytes(sum(map(len, first)) + sum(map(len, second)))
+        site.budget.room(sum(map(len, first)) + sum(map(len, second)))
         return filled(xp, [s + t for s, t in zip(first, second)], a.shape)
 
     return run
@@ -49,7 +49,7 @@ def string_split(site: Site):
     def run(x):
         pieces = [s.split(delimiter, most) for s in texts(x)]
         longest = max(map(len, pieces), default=0)
-        site.check_bytes(len(pieces) * longest * STRING.itemsize)
+        site.budget.room(len(pieces) * longest * STRING.itemsize)
         counts = xp.asarray([len(p) for p in pieces], dtype="int64").reshape(x.shape)
         return filled(xp, [s for p in pieces for s in (*p, *[""] * (longest - len(p)))], (*x.shape, longest)), counts
 
