@@ -67,7 +67,10 @@ class Program(Protocol):
     One may have `runs`, how many runs there were, to read and to set, where random numbers hang on that.
     """
 
-    state: MutableMapping[str, Any]
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        """The weights that updates move, by address, to read and to set."""
+        ...
 
     @property
     def stages(self) -> Sequence[Any]:

@@ -72,6 +72,7 @@ def train(
     budget.per_run = True
     sized = with_sizes(model, options["dims"])
     before = kept(checkpoint, settings, budget) if resume else None
+    how |= {"validation": held, "runtime": runtime, "limits": budget, "resume": before, "note": say_note}
     done = 0 if before is None else len(before.history)
 
     def saved(so_far: "Result") -> None:
@@ -81,18 +82,7 @@ def train(
 
     try:
         with _watched() as watch:
-            result = fit(
-                sized,
-                arrays,
-                validation=held,
-                runtime=runtime,
-                limits=budget,
-                progress=watch,
-                resume=before,
-                checkpoint=saved,
-                note=say_note,
-                **how,
-            )
+            result = fit(sized, arrays, progress=watch, checkpoint=saved, **how)
     except KeyboardInterrupt:
         if not done:
             raise
