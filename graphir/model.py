@@ -1,8 +1,9 @@
-"""A model: a graph and what travels with it. Copies, and addresses of values."""
+"""A model: a graph and what travels with it. Copies."""
 
 from collections.abc import Iterator
 from typing import Any
 
+from .addresses import addressed, addresses_of_values
 from .ir import Graph, Node, Value, Weight
 from .nodes import release, use
 
@@ -72,25 +73,22 @@ class Model:
             yield from function.graph.walk()
 
     def addresses(self) -> dict[str, Value]:
-        """All values of the main graph and its bodies, by address."""
-        table: dict[str, Value] = {}
-        for prefix, graph in addressed(self.graph):
-            for value in graph.values():
-                address, n = prefix + value.name, 1
-                while address in table:  # possible where names themselves hold slashes
-                    n += 1
-                    address = f"{prefix}{value.name}#{n}"
-                table[address] = value
-        return table
+        """All values of the main graph and its bodies, by address: see `graphir.addresses`."""
+        return addresses_of_values(self.graph)
 
     def find(self, address: str) -> Value:
         """The value at an address; `node/value` serves for `node/then_branch/value` where only one branch has it. Raises KeyError with near misses."""
+        return self.locate(address)[1]
+
+    def locate(self, address: str) -> tuple[str, Value]:
+        """The address in full, and the value. See `find`."""
         table = self.addresses()
         if address in table:
-            return table[address]
-        short = [a for a, v in table.items() if _short(v) == address]
+            return address, table[address]
+        meant = {v for prefix, g in addressed(self.graph, branches=False) for v in g.values() if prefix + v.name == address}
+        short = [a for a, v in table.items() if v in meant]
         if len(short) == 1:
-            return table[short[0]]
+            return short[0], table[short[0]]
         import difflib
 
         near = short or difflib.get_close_matches(address, table, n=3)
@@ -147,15 +145,6 @@ class Model:
         return model_text(self)
 
 
-def addressed(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Graph]]:
-    """A graph and its bodies, each with the prefix of the addresses in it: names of the enclosing nodes, and of the branch where a node has several."""
-    yield prefix, graph
-    for node in graph.nodes:
-        bodies = node.bodies
-        for name, body in bodies.items():
-            yield from addressed(body, f"{prefix}{node.label}/" + (f"{name}/" if len(bodies) > 1 else ""))
-
-
 def copy_graph(graph: Graph, parent: Graph | None = None, mapping: dict[Value, Value] | None = None, prefix: str | None = None) -> Graph:
     """A copy of a graph. `mapping` tells what stands for the values from outside, and receives the copy of each value. With a prefix, names are made fresh."""
     mapping = {} if mapping is None else mapping
@@ -203,11 +192,3 @@ def copy_attribute(x: Any, graph: Graph, mapping: dict[Value, Value], prefix: st
     if isinstance(x, tuple) and x and isinstance(x[0], Graph):
         return tuple(copy_graph(g, graph, mapping, prefix) for g in x)
     return x
-
-
-def _short(value: Value) -> str:
-    parts, graph = [value.name], value.graph
-    while graph.owner is not None and graph.parent is not None:
-        parts.append(graph.owner.label)
-        graph = graph.parent
-    return "/".join(reversed(parts))

@@ -6,8 +6,9 @@ What is empty or as usual is left out, so that the text stays short; each node, 
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from ..addresses import addressed
 from ..ir import Graph, Node, Operator, Ref, Value, Weight
-from ..model import Function, Model, addressed
+from ..model import Function, Model
 from ..ops import Op, lookup
 from ..plugins import FormatError
 from ..tensors import SparseTensor, Tensor

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence, Set
 from fnmatch import fnmatchcase
 from itertools import chain, count
-from typing import Any, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 
@@ -11,18 +11,17 @@ from ..collector import collector_paused
 from ..dims import product
 from ..dtypes import FLOATS
 from ..expect import expect_model, expect_names
-from ..ir import Graph, Node, Value, Weight
+from ..ir import Graph, Value, Weight
 from ..model import Model
 from ..ops import Op
 from ..ops._gradient import GradientError, gradients
-from ..ops.control import yields
 from ..ops.elementwise import identity
-from ..tensors import SparseTensor, Tensor
 from ..types import TensorType
 from .dedupe import dedupe
 from .expand import inline_calls
 from .gradient_nodes import replace_gradient_nodes
 from .infer import Problem, infer
+from .lift import lifted
 from .marks import How, Names, marked
 from .prune import prune
 from .simplify import simplify
@@ -62,7 +61,7 @@ def differentiate(model: Model, of: Names = None, wrt: Names = None, **how: Unpa
         check_types(model, targets.values(), problems)
         choices = find_sources(model, targets, expect_names(wrt, "wrt"))
         named_at_all = {a: v for named in choices for a, v in named.items()}
-        sources = {a: as_weight_of(model.graph, a, v) for a, v in named_at_all.items()}
+        sources = {a: lifted(model, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         with marked(model, **how) as marks:
@@ -192,29 +191,6 @@ def _behind(graph: Graph, values: Iterable[Value]) -> set[Value]:
                 found.update(v for n in g.nodes for v in n.inputs if v is not None)
                 found.update(g.outputs)
     return found
-
-
-def as_weight_of(graph: Graph, address: str, v: Value) -> Value:
-    """The value itself; for a weight of a body and for a Constant, a weight of the main graph that takes its place and its address."""
-    if v.graph is graph and v.node is None:
-        return v
-    data: Any = v.tensor if isinstance(v, Weight) else next(iter(_constant(v).attributes.values()))
-    kind = v.kind if isinstance(v, Weight) else "constant"
-    weight = graph.weight(address, data if isinstance(data, Tensor | SparseTensor) else np.asarray(data, v.dtype), kind)
-    bodies = [user for user in v.uses if isinstance(user, Graph) and user is not graph]
-    graph.replace_uses(v, weight)
-    for body in bodies:
-        yields(body, *body.outputs)
-    if isinstance(v, Weight):
-        v.graph.drop_weight(v)
-    else:
-        v.graph.drop(_constant(v))
-    return weight
-
-
-def _constant(v: Value) -> Node:
-    assert v.node is not None
-    return v.node
 
 
 def _seed(graph: Graph, name: str, v: Value) -> Value:

@@ -17,7 +17,6 @@ from ..ops._gradient import GradientError, gradients, sum_up, zeros_like
 from ..types import TensorType
 from .gradient import (
     Names,
-    as_weight_of,
     check_types,
     cleaned,
     find_sources,
@@ -28,6 +27,7 @@ from .gradient import (
     no_path,
     prepared,
 )  # fmt: skip
+from .lift import lifted
 
 __all__ = ["GradientError", "PushedForward", "jvp", "push_forward", "tangents"]
 
@@ -59,7 +59,7 @@ def push_forward(model: Model, of: Names = None, wrt: Names = None) -> PushedFor
         check_types(model, targets.values(), problems)
         choices = find_sources(model, targets, expect_names(wrt, "wrt"), inputs_alone=True)
         named_at_all = {a: v for named in choices for a, v in named.items()}
-        sources = {a: as_weight_of(model.graph, a, v) for a, v in named_at_all.items()}
+        sources = {a: lifted(model, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}
         taken = {a: model.graph.input(first_free(model.graph, "v", a), TensorType(v.dtype, v.type.shape)) for a, v in sources.items()}
         made = tangents(list(targets.values()), {v: taken[a] for a, v in sources.items()})

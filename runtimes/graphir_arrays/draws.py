@@ -14,6 +14,11 @@ class Draws:
         self.run = run
         self._generators: dict[str, tuple[int, Any]] = {}
 
+    def go_on(self, run: int) -> None:
+        """The next run has this number. One that was before draws again what it drew then."""
+        self.run = run
+        self._generators.clear()
+
     def at(self, address: str, xp: Any = None) -> Callable[[], Any]:
         """What gives the generator of the node at an address: a new one in each run, which goes on where a body runs again. xp: of another namespace."""
         xp = xp or self.xp

@@ -1,6 +1,6 @@
 """What each value of a graph will live in: concrete types, constants, buffers that values share one after another."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ from graphir.passes.infer import Inference
 from graphir.turns import ReentryError
 from graphir.types import TensorType, Type
 
-from .draws import Draws
 from .kernel import Bound, Prepared, Site, bind, find
 from .limits import LimitError, NodeError, of_node
 from .place import Held, Places
@@ -42,7 +41,7 @@ class Plan:
 
     def __init__(
         self, model: Model, types: Mapping[str, Type], pinned: Iterable[Value], xp: Any, overrides: str | None, budget: Budget,
-        draws: Draws, heirs: Mapping[Value, Value], places: Places, held: Held,
+        draws: Callable[[Node, Any], Any], heirs: Mapping[Value, Value], places: Places, held: Held,
     ):  # fmt: skip
         self.model = model
         self.xp = xp
@@ -107,7 +106,7 @@ class Plan:
         attributes = {k: x for k, x in arguments(node).items() if k not in bodies}
         constants = [None if v is None else self.constants.get(v) for v in node.inputs]
         xp = self.home(node in self.places.nodes)
-        draw = self.draws.at(_address(node), xp) if is_random(node) else None
+        draw = self.draws(node, xp) if is_random(node) else None
         site = Site(xp, attributes, types, outputs, constants, draw, self.budget)
         kernel = self.kernel(node)
         try:
@@ -251,16 +250,6 @@ class _Storage:
         for root in self.roots.get(v, (v,)):
             if root in self.buffer and last.get(root, -1) <= i and not self._still_seen(root, i, last):
                 self.free.append(self.buffer.pop(root))
-
-
-def _address(node: Node) -> str:
-    """The labels of the nodes around a node, and its own."""
-    labels, graph = [node.label], node.graph
-    while graph is not None and graph.owner is not None:
-        labels.append(next((name for name, body in graph.owner.bodies.items() if body is graph), ""))
-        labels.append(graph.owner.label)
-        graph = graph.parent
-    return "/".join(reversed(labels))
 
 
 def is_concrete(t: Type | None) -> bool:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -11,13 +12,15 @@ from graphir.budget import Budget, Limits
 from graphir.collector import collector_paused
 from graphir.dtypes import STRING, as_dtype
 from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing
-from graphir.ir import Value, Weight
+from graphir.ir import Node, Value, Weight
 from graphir.mapped import MappedFile, check_files, mapped_file
 from graphir.model import Model
+from graphir.passes.lift import lift_states
 from graphir.tensors import Tensor
 from graphir.turns import ReentryError, Turn, Turns, in_turn
 from graphir.types import OptionalType, TensorType
 
+from .directory import Directory
 from .draws import Draws
 from .interpret import dense
 from .limits import LimitError, NodeError, of_node
@@ -30,7 +33,10 @@ PLANS = 16  # how many sets of input types and fetches are remembered
 
 
 class _Graph(NamedTuple):
-    """What is run for one set of fetches: the model cut down to it, the values to hand out, those to pass in: inputs, then states with their addresses."""
+    """What is run for one set of fetches: the model cut down to it, the values to hand out, those to pass in: inputs, then states with their addresses.
+
+    drawing: the nodes that draw numbers, with theirs.
+    """
 
     model: Model
     pins: Pins
@@ -38,6 +44,7 @@ class _Graph(NamedTuple):
     needed: frozenset[str]
     states: Sequence[tuple[str, Value]]
     places: Places
+    drawing: Mapping[Node, str]
 
 
 class _Ready(NamedTuple):
@@ -65,7 +72,10 @@ class Program(Turns):
             check_depth(model)
             self._given = model.copy()
             self._model = self._given.copy()
+            lift_states(self._model, self._model.addresses())
+            self._directory = Directory(self._given, self._model)
             prepare(self._model, overrides, self._budget)
+            self._directory.settle(self._model)
         self._xp = xp
         self._held = Held(xp, self._budget)
         self._deliver = deliver or xp.asarray
@@ -76,10 +86,12 @@ class Program(Turns):
         self._plans: dict[Any, _Ready] = {}
         self._last: _Ready | None = None
         self._state = {
-            a: self._budget.hold(xp.fresh(xp.asarray(dense(w, self._budget)))) for a, w in self._model.weights.items() if w.kind == "state"
+            a: self._budget.hold(xp.fresh(xp.asarray(dense(w, self._budget))))
+            for a, w in self._model.graph.weights.items()
+            if w.kind == "state"
         }
         self._outputs = tuple(v.name for v in self._model.outputs)
-        self._updates = [self._address(w) for w in self._model.updates]
+        self._updates = [w.name for w in self._model.updates]
         self._turn = Turn()
         self.state = _State(self)
 
@@ -92,7 +104,7 @@ class Program(Turns):
     @runs.setter
     @in_turn
     def runs(self, count: int) -> None:
-        self._draws.run = count
+        self._draws.go_on(count)
 
     # ---- running --------------------------------------------------------------------------------------------------------------------
 
@@ -117,7 +129,7 @@ class Program(Turns):
         self._draws.run += 1
         found = dict(zip(addresses, results))
         for address, x in found.items():
-            if x is None and isinstance(self._model.find(address).type, TensorType):
+            if x is None and isinstance(graph.pins.values[address].type, TensorType):
                 raise KeyError(f"{address} was not computed: the body that makes it did not run")
         return {a: self._delivered(x) for a, x in found.items()}
 
@@ -156,13 +168,15 @@ class Program(Turns):
             if len(self._graphs) >= PLANS:
                 self._graphs, self._plans, self._held = {}, {}, Held(self._xp, self._budget)
             model = self._model.copy()
-            updates = {f"\0{self._address(w)}": v for w, v in model.updates.items()}
-            extra = {a: updates[a] for a in addresses if a in updates}
-            pins = optimize(model, addresses, self._xp.host, self._on_host, self._budget, extra=extra)
-            states = [(self._address(w), w) for g in model.graph.walk() for w in g.weights.values() if w.kind == "state"]
+            updates = {f"\0{w.name}": v for w, v in model.updates.items()}
+            asked = self._directory.values(model, [a for a in addresses if a not in updates])
+            drawing = self._directory.random_nodes(model)
+            pinned = {a: updates[a] if a in updates else asked[a] for a in addresses}
+            pins = optimize(model, pinned, self._xp.host, self._on_host, self._budget)
+            states = [(w.name, w) for w in model.graph.weights.values() if w.kind == "state"]
             needed = frozenset(v.name for v in model.inputs if v.uses)
             places = place(model, self._xp)
-            found = self._graphs[addresses] = _Graph(model, pins, [*model.inputs, *(w for _, w in states)], needed, states, places)
+            found = self._graphs[addresses] = _Graph(model, pins, [*model.inputs, *(w for _, w in states)], needed, states, places, drawing)
         return found
 
     def _plan(self, key: Any, graph: _Graph, values: dict[Value, Any]) -> _Ready:
@@ -174,7 +188,16 @@ class Program(Turns):
                 types[v.name] = v.tensor.type  # a default that is not fed: its contents are known
         pinned = list(graph.pins.values.values())
         plan = Plan(
-            graph.model, types, pinned, self._xp, self._overrides, self._budget, self._draws, self._heirs(graph), graph.places, self._held
+            graph.model,
+            types,
+            pinned,
+            self._xp,
+            self._overrides,
+            self._budget,
+            partial(self._drawn, graph),
+            self._heirs(graph),
+            graph.places,
+            self._held,
         )
         source = Source(plan, graph.arguments, pinned, self._budget)
         if len(self._plans) >= PLANS:
@@ -182,6 +205,10 @@ class Program(Turns):
         defaults = [x for v, x in values.items() if isinstance(v, Weight)]
         ready = self._plans[key] = _Ready(source.function(), source, plan, _files(plan, defaults))
         return ready
+
+    def _drawn(self, graph: _Graph, node: Node, xp: Any) -> Callable[[], Any]:
+        """What gives a node of a graph that draws numbers its generator."""
+        return self._draws.at(graph.drawing[node], xp)
 
     def _heirs(self, graph: _Graph) -> dict[Value, Value]:
         """The values that one weight takes after the run, and that nobody else is handed."""
@@ -243,8 +270,7 @@ class Program(Turns):
             found.append(Stage(name, str(model)))
 
         prepare(model, self._overrides, Budget(), watch)
-        addresses = [v.name for v in model.outputs]
-        optimize(model, addresses, self._xp.host, self._on_host, Budget(), watch=watch)
+        optimize(model, {v.name: v for v in model.outputs}, self._xp.host, self._on_host, Budget(), watch=watch)
         if self._xp.host is not self._xp:
             place(model, self._xp)
             watch("place", model)
@@ -264,16 +290,6 @@ class Program(Turns):
         other.state = _State(other)
         return other
 
-    def _address(self, weight: Value) -> str:
-        """The address of a weight of this model or of a cut-down copy."""
-        parts, graph = [weight.name], weight.graph
-        while graph.owner is not None and graph.parent is not None:
-            bodies = graph.owner.bodies
-            parts += [name for name, body in bodies.items() if body is graph] if len(bodies) > 1 else []
-            parts.append(graph.owner.label)
-            graph = graph.parent
-        return "/".join(reversed(parts))
-
 
 def _files(plan: Plan, defaults: list[Any]) -> tuple[MappedFile, ...]:
     """The files that constants, defaults, and the attributes that kernels are bound to lie in."""
@@ -285,7 +301,7 @@ def _files(plan: Plan, defaults: list[Any]) -> tuple[MappedFile, ...]:
 
 class _State(States):
     def __init__(self, program: Program):
-        super().__init__(program._turn, program._model.weights)
+        super().__init__(program._turn, program._directory.weights)
         self._program = program
         self._xp = program._xp
 

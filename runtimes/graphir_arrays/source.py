@@ -1,6 +1,6 @@
 """The program as straight-line Python: a line a node, arrays and kernels bound by number. No string of a model reaches the source but in comments made safe."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -36,7 +36,7 @@ class Source:
             self.names.update(tick=budget.tick, trip=budget.trip, room=budget.room, hold=budget.hold)
         for i, v in enumerate(arguments):
             self._variables[v] = f"x{i}"
-        inside = [v for v in pinned if v.graph is not plan.model.graph]
+        inside = [v for v in pinned if v.graph is not plan.model.graph and v not in plan.constants and not plan.is_known(v)]
         self._kept = {v: f"kept{i}" for i, v in enumerate(inside)}
         self._returned: set[Value] = set()
         self._text.append(f"def run({', '.join(self._variables[v] for v in arguments)}):")
@@ -113,9 +113,7 @@ class Source:
         targets = made[0] if one else "[" + ", ".join(made + rest) + "]"
         note = " ".join([str(node.op), *(_type_text(v.type) for v in node.outputs if v is not None)])
         self._line(node, indent, f"{targets} = {call}({', '.join(arguments)})  # {_safe(note)}")
-        for v in node.outputs:
-            if v in self._kept:
-                self._text.append(f"{indent}{self._kept[v]} = {self._name('fresh', self.plan.xp.fresh)}({self._variable(v)})")  # pyright: ignore[reportArgumentType]
+        self._keep(node.outputs, indent)
         if counts:
             self._line(node, indent, f"hold(({', '.join([*self._new_arrays(node), ''])}))")
         if self._budget.limits.seconds is not None:
@@ -135,6 +133,12 @@ class Source:
             if reads_tensors or isinstance(v.type, TensorType)
         ]
 
+    def _keep(self, made: Iterable[Value | None], indent: str) -> None:
+        """Keep those of the values that are asked for from outside of the body in which they are."""
+        for v in made:
+            if v is not None and v in self._kept:
+                self._text.append(f"{indent}{self._kept[v]} = {self._name('fresh', self.plan.xp.fresh)}({self._variable(v)})")
+
     def _bodies(self, x: Any, indent: str) -> str:
         """Define the bodies that an attribute holds, and return what it is in a call."""
         if isinstance(x, tuple):
@@ -150,6 +154,7 @@ class Source:
         kept = [self._kept[v] for v in body.values() if v in self._kept]
         if kept:
             self._text.append(f"{inside}nonlocal {', '.join(kept)}")
+        self._keep(body.inputs, inside)
         if self._budget.is_bound:
             self._text.append(f"{inside}trip()")
         self._graph(body, inside)

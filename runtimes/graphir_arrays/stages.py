@@ -1,6 +1,6 @@
 """From a model to a graph that is ready to run: the list of stages, each a pass, that can be printed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from graphir.budget import Budget
@@ -93,16 +93,14 @@ def _infer(model: Model) -> None:
 
 
 def optimize(
-    model: Model, addresses: Iterable[str], xp: Any, overrides: str | None, budget: Budget, *, extra: Mapping[str, Value] | None = None,
+    model: Model, wanted: Mapping[str, Value], xp: Any, overrides: str | None, budget: Budget,
     watch: Callable[[str, Model], None] = lambda name, model: None,
 ) -> Pins:  # fmt: skip
-    """Keep what the values at these addresses need, and make it cheaper, in place. Raises KeyError for an address that is not there.
+    """Keep what these values need, and make it cheaper, in place.
 
-    extra: more values to keep, under names of the caller's.
+    wanted: by whatever the caller calls them.
     """
-    extra = extra or {}
-    table = model.addresses()
-    pins = Pins({a: extra[a] if a in extra else table.get(a) or model.find(a) for a in addresses})
+    pins = Pins(wanted)
     model.graph.outputs = ()
     prune(model)
     watch("prune", model)

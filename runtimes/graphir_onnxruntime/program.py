@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from graphir.tensors import Tensor
 from graphir.turns import Turn, Turns, in_turn
 from graphir.types import OptionalType, TensorType
 
-from .session import DOMAINS, Refusal, cut, dense, expand, explained, is_plain, lift_states, open_session, options
+from .session import DOMAINS, Refusal, cut, dense, expand, explained, is_plain, open_session, options, states_to_inputs
 from .values import copied, from_ort, to_ort
 
 SESSIONS = 16  # how many sets of fetches are remembered
@@ -58,21 +58,26 @@ class OrtProgram(Turns):
         self._sessions: dict[tuple[str, ...], _Ready] = {}
         self._last: _Ready | None = None
         with collector_paused():
+            inputs, updates, states = states_to_inputs(self._model)
+            self._state = {a: to_ort(np.array(dense(w))) for a, w in states.items()}
             expand(self._model, lambda op: op.domain not in DOMAINS)
-            self._state = {a: to_ort(np.array(dense(w))) for a, w in self._model.weights.items() if w.kind == "state"}
-            inputs, updates = lift_states(self._model)
         self._state_inputs = {a: v.name for a, v in inputs.items()}
         self._updates = {a: v.name for a, v in updates.items()}
         self._outputs = tuple(v.name for v in model.outputs)
+        self._found = {a: self._find(a) for a in dict.fromkeys(self._outputs)}  # what addresses stand for
         self._turn = Turn()
-        self.state = _State(self)
+        self.state: MutableMapping[str, Any] = _State(self)
         self._ready([*(v.name for v in self._model.outputs), *self._updates.values()])  # what is refused is refused now
 
     # ---- running --------------------------------------------------------------------------------------------------------------------
 
     def _run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None) -> dict[str, Any]:
         fetch = [fetch] if isinstance(fetch, str) else fetch
-        wanted = {a: self._named(a) for a in (self._outputs if fetch is None else fetch)}
+        for a in fetch or ():
+            if a not in self._found:
+                self._found[a] = self._find(a)
+        found = {a: self._found[a] for a in (self._outputs if fetch is None else fetch)}
+        wanted = {a: x for a, x in found.items() if isinstance(x, str)}
         updates = self._updates if fetch is None else {}
         ready = self._ready([*wanted.values(), *updates.values()])
         given = self._feed(feeds, {*(ready.inputs if ready else ()), *wanted.values(), *updates.values()})
@@ -81,15 +86,17 @@ class OrtProgram(Turns):
         state = self._state
         self._state = {**state, **{a: self._as_state(a, name, made, given) for a, name in updates.items()}}
         kept = {*updates.values()}
-        return {a: self._handed_out(name, made, given, name in kept) for a, name in wanted.items()}
+        return {a: self._handed_out(x, made, given, x in kept) if isinstance(x, str) else copied(dense(x)) for a, x in found.items()}
 
-    def _named(self, address: str) -> str:
-        """The name, in the graph that is run, of the value at an address."""
+    def _find(self, address: str) -> str | Weight:
+        """The value at an address: its name in the graph that is run, or a constant of a body."""
+        address, v = self._given.locate(address)
         if address in self._state_inputs:
             return self._state_inputs[address]
-        v = self._given.find(address)
         if v.graph is self._given.graph:
-            return self._state_inputs.get(v.name, v.name) if isinstance(v, Weight) else v.name
+            return v.name
+        if isinstance(v, Weight):
+            return v
         raise ValueError(
             f"{address} is made in a body, and ONNX Runtime hands out values of the main graph only; "
             "fetch it with runtime numpy, or fetch what the node with the body makes"

@@ -9,12 +9,14 @@ import numpy as np
 import onnxruntime
 
 import graphir
+from graphir.addresses import addresses_of_nodes
 from graphir.dtypes import STRING
 from graphir.ir import Node, Value, Weight
 from graphir.model import Model
 from graphir.ops import Op, decompose
 from graphir.passes.expand import inline_calls
 from graphir.passes.infer import infer
+from graphir.passes.lift import lift_states
 from graphir.passes.prune import prune
 from graphir.passes.upgrade import replace_node, upgrade
 from graphir.tensors import Tensor
@@ -35,20 +37,20 @@ class Refusal(TypeError):
         self.lacks = lacks
 
 
-def lift_states(model: Model) -> tuple[dict[str, Value], dict[str, Value]]:
-    """Make the states of a model inputs, and its updates values like others, in place. Returns both by the state's address: the inputs, what they become."""
-    states = {a: w for a, w in model.weights.items() if w.kind == "state"}
+def states_to_inputs(model: Model) -> tuple[dict[str, Value], dict[str, Value], dict[str, Weight]]:
+    """Make the states of a model inputs, and its updates values like others, in place. Returns by the state's address: the inputs, what they become, the states."""
+    states = lift_states(model, model.addresses())
     addresses = {w: a for a, w in states.items()}
     inputs: dict[str, Value] = {}
     for address, w in states.items():
         inputs[address] = model.graph.input(model.graph.fresh(w.name), w.type)
-        w.graph.replace_uses(w, inputs[address])
+        model.graph.replace_uses(w, inputs[address])
     updates = {addresses[w]: v for w, v in model.updates.items()}
     for w in list(model.updates):
         model.stop_updating(w)
     for w in states.values():
-        w.graph.drop_weight(w)
-    return inputs, updates
+        model.graph.drop_weight(w)
+    return inputs, updates, states
 
 
 def expand(model: Model, lacking: Callable[[Op], bool]) -> bool:
@@ -76,7 +78,7 @@ def _to_expand(op: Any, lacking: Callable[[Op], bool]) -> bool:
 
 
 def cut(model: Model, names: Sequence[str]) -> Model:
-    """A copy of a model that makes the values of these names in its main graph and nothing else. Its nodes have names, for errors to tell."""
+    """A copy of a model that makes the values of these names in its main graph and nothing else. Its nodes are called by their addresses, for errors to tell: no two alike."""
     model = model.copy()
     values = {v.name: v for v in model.graph.values()}
     model.graph.outputs = [values[name] for name in names]
@@ -86,9 +88,11 @@ def cut(model: Model, names: Sequence[str]) -> Model:
             model.graph.drop_weight(v)
         else:
             model.graph.drop_input(v)
-    for graph in model.graphs():
-        for node in graph.nodes:
-            node.name = node.label
+    for address, node in list(addresses_of_nodes(model.graph)):
+        node.name = address
+    for function in model.functions.values():
+        for address, node in list(addresses_of_nodes(function.graph)):
+            node.name = address
     return model
 
 

@@ -1,0 +1,52 @@
+"""Weights of bodies, and what Constant nodes hold, as weights of the main graph."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ir import Graph, Value, Weight
+from ..model import Model
+from ..ops.control import yields
+from ..tensors import SparseTensor, Tensor
+
+
+def lifted(model: Model, address: str, v: Value) -> Value:
+    """The value itself; for a weight of a body and for a Constant, a weight of the main graph that takes its place and its address, and its update."""
+    graph = model.graph
+    if v.graph is graph and v.node is None:
+        return v
+    node = v.node
+    data: Any = v.tensor if isinstance(v, Weight) else next(iter(node.attributes.values())) if node is not None else None
+    if v.name != address and not graph.is_free(address):  # a value of a body may be called as others are from outside
+        _free_name(graph, address)
+    weight = graph.weight(
+        address,
+        data if isinstance(data, Tensor | SparseTensor) else np.asarray(data, v.dtype),
+        v.kind if isinstance(v, Weight) else "constant",
+    )
+    bodies = [user for user in v.uses if isinstance(user, Graph) and user is not graph]
+    graph.replace_uses(v, weight)
+    for body in bodies:
+        yields(body, *body.outputs)
+    if isinstance(v, Weight):
+        if v in model.updates:
+            model.update(weight, model.updates[v])
+            model.stop_updating(v)
+        v.graph.drop_weight(v)
+    elif node is not None:
+        v.graph.drop(node)
+    return weight
+
+
+def lift_states(model: Model, addresses: Mapping[str, Value]) -> dict[str, Weight]:
+    """Lift the weights of kind "state", in place: a state is then a weight of the main graph whose name is its address. addresses: those of the model."""
+    states = {a: v for a, v in addresses.items() if isinstance(v, Weight) and v.kind == "state"}
+    return {a: w for a, v in states.items() if isinstance(w := lifted(model, a, v), Weight)}
+
+
+def _free_name(graph: Graph, name: str) -> None:
+    """Let values of bodies that have a name take another."""
+    for body in graph.walk():
+        for v in [v for v in body.values() if v.name == name] if body is not graph else ():
+            v.named(graph.fresh(name))
