@@ -16,6 +16,7 @@ from ..dtypes import BFLOAT16, BITS, BOOL, FLOAT16, FLOATS, INT64, NAMES
 from ..ir import Graph, Node, UnknownRank, Value
 from ..tensors import Tensor
 from ..types import SequenceType, TensorType, Type
+from ._cause import cause
 from ._op import Op, arguments, decompose
 
 TIES = ("pytorch", "even")  # who gets the gradient of the largest of several: as PyTorch has it, or equal shares everywhere
@@ -170,16 +171,18 @@ class _Sweep:
         if op.gradient_rule is none:
             return
         dys = [self.total(v) for v in node.outputs]
-        if op.gradient_rule is None:
-            self.decomposed(node, dys)
-            return
         try:
-            inputs, entries = self.asked(node, op.gradient_rule, dys)
+            found = self.asked(node, op.gradient_rule, dys) if op.gradient_rule is not None else None
+            if found is None or found[1] is NotImplemented:  # no rule, or one that does not hold here
+                self.decomposed(node, dys)
+                return
         except UnknownRank as e:
             raise GradientError(f"{e}, which the gradient rule of {op} must know for node {node.label!r}; {self._way(node)}") from None
-        if entries is NotImplemented:  # a rule that does not hold here
-            self.decomposed(node, dys)
-            return
+        except GradientError:
+            raise
+        except (TypeError, ValueError, OverflowError) as e:  # such as a size that int64 cannot hold
+            raise GradientError(f"the gradient of {op} of node {node.label!r} cannot be built: {e}; {self._way(node)}") from e
+        inputs, entries = found
         if len(entries) != len(inputs):
             raise GradientError(f"the gradient rule of {op} gives {len(entries)} entries for {len(inputs)} inputs of node {node.label!r}")
         for v, dv in zip(inputs, entries):
@@ -245,7 +248,9 @@ class _Sweep:
         if op.gradient_rule is None and op.decomposition is None:
             raise GradientError(f"no gradient rule for {op}, which node {node.label!r} applies; {self._way(node)}")
         if untyped is not None and op.gradient_rule is not none:
-            raise GradientError(f"the type of {untyped.name} is not known, so {op} of node {node.label!r} cannot be differentiated")
+            raise GradientError(
+                f"{op} of node {node.label!r} cannot be differentiated, for the type of {untyped.name} is not known, {cause(untyped)}"
+            )
         return op
 
     def _way(self, node: Node) -> str:

@@ -2,12 +2,11 @@
 
 from math import prod
 
-import numpy as np
-
 import graphir.ops as ops
 
 from ..dtypes import NAMES
 from ..ir import Value
+from ._constants import unit_matrix
 from ._gradient import TIED, GradientError, gradients, zeros_like
 from ._layout import reshape_like, sizes_of, vector
 from ._windows import Ints, windows
@@ -36,7 +35,7 @@ def shared_gradient(
     before = len(dy.graph.nodes)
     images = ops.shape.reshape(x, vector([-1, 1, *sizes_of(x)]))
     taps = prod(kernel_shape)
-    filters = np.eye(taps, dtype=x.dtype).reshape(taps, 1, *kernel_shape)
+    filters = unit_matrix(x, taps, x.dtype, [taps, 1, *kernel_shape])
     how = {"auto_pad": auto_pad, "dilations": dilations, "pads": pads or None, "strides": strides}
     seen = ops.nn.conv(images, filters, **how)  # pyright: ignore[reportArgumentType]
     passed = dy.graph.nodes[before:]

@@ -10,6 +10,7 @@ import graphir.ops as ops
 
 from ..dims import Dim, Shape, ceil_div, max_, min_
 from ..ir import Value
+from ._constants import filled
 from ._gradient import shaped_as, zeros_like
 from ._layout import reshape_like, sizes_of, vector
 from ._op import RuleError
@@ -124,11 +125,6 @@ def _shares(total: Dim, auto_pad: str) -> tuple[Dim, Dim]:
 # ---- how windows give back --------------------------------------------------------------------------------------------------------------
 
 
-def filters_of(like: Value, shape: tuple[int, ...], number: float) -> Any:
-    """Filters that hold one number, of the dtype of `like`."""
-    return np.full(shape, number, like.dtype)
-
-
 def transposed(dy: Value, w: Any, x: Value, found: Sequence[Window], group: int) -> Value:
     """What windows over x give back to its places: dy, spread by the filters w, with the spatial sizes of x."""
     over = [s.span - s.begin - s.size for s in found]  # by how much the last place reaches past x
@@ -172,10 +168,10 @@ def sums_gradient(dy: Value, x: Value, found: Sequence[Window], auto_pad: str, f
     wide, found, around = with_static_pads(x, dy, None, found, auto_pad)
     kernel, channels = [s.taps for s in found], x.shape[1]
     if isinstance(channels, int):
-        dx = transposed(dy, filters_of(dy, (channels, 1, *kernel), factor), wide, found, channels)
+        dx = transposed(dy, filled(dy, (channels, 1, *kernel), factor), wide, found, channels)
         return shaped_as(cropped(dx, around), x)
     dy = ops.shape.reshape(dy, vector([-1, 1, *sizes_of(dy)]))  # as many images of one channel
-    return reshape_like(cropped(transposed(dy, filters_of(dy, (1, 1, *kernel), factor), wide, found, 1), around), x)
+    return reshape_like(cropped(transposed(dy, filled(dy, (1, 1, *kernel), factor), wide, found, 1), around), x)
 
 
 def with_static_pads(
@@ -218,8 +214,10 @@ def counts_all(s: Window, padding: int, ceil_mode: int) -> bool:
 
 def counted(s: Window, padding: int) -> np.ndarray:
     """How many taps an average counts at each place."""
-    at = np.arange(s.out)[:, None] * s.stride + np.arange(s.taps) * s.dilation - s.begin
-    return ((at >= -s.begin) & (at < s.size + s.end) if padding else (at >= 0) & (at < s.size)).sum(axis=1)
+    first = np.arange(s.out) * s.stride - s.begin
+    low, high = (-s.begin, s.size + s.end) if padding else (0, s.size)
+    before, up_to = (np.clip(-((first - bound) // s.dilation), 0, s.taps) for bound in (low, high))
+    return up_to - before
 
 
 def _cut(x: Value, like: Value) -> Value:

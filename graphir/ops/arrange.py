@@ -8,6 +8,7 @@ from ..dims import Dim, unknown
 from ..ir import Value
 from ..tensors import Tensor
 from ..types import TensorType
+from ._constants import STORED
 from ._gradient import shape_of, shaped_as
 from ._layout import reshaping, scatter_back, size_of, vector
 from ._op import Index, Ints, RuleError, T, op
@@ -142,7 +143,7 @@ def depth_to_space(input: T, *, blocksize: int, mode: str = "DCR") -> TensorType
 @depth_to_space.gradient
 def depth_to_space_gradient(dy, y, input, *, blocksize, mode):
     channels = input.shape[1]
-    if mode == "DCR" or not isinstance(channels, int):
+    if mode == "DCR" or not isinstance(channels, int) or channels > STORED:
         return space_to_depth(dy, blocksize=blocksize, mode=mode)
     # Only the newest SpaceToDepth has a mode: older ones can say this too.
     order = np.arange(channels).reshape(blocksize**2, -1).T.reshape(-1)

@@ -10,6 +10,7 @@ from ..dims import Dim, product, unknown
 from ..dtypes import STRING
 from ..ir import Value
 from ..types import TensorType
+from ._constants import unit_matrix
 from ._corners import count, reshaped, times
 from ._gradient import shaped_as, zeros_like
 from ._layout import size_of, sizes_of, vector
@@ -69,11 +70,8 @@ def col2_im_gradient(dy, y, input, image_shape, block_shape, *, dilations, pads,
     known = known_ints(block_shape)
     rank = dy.rank - 2
     taps: Any = np.prod(known, dtype=int).item() if known is not None else ops.reduce.reduce_prod(block_shape)
-    if known is not None:
-        unit: Any = np.eye(taps, dtype=dy.dtype).reshape(taps, 1, *known)
-    else:
-        unit = ops.create.eye_like(zeros_like(dy, ops.shape.concat(taps, taps, axis=0)))
-        unit = ops.shape.reshape(unit, ops.shape.concat(taps, [1], block_shape, axis=0))
+    unit = unit_matrix(dy, taps, dy.dtype, [taps, 1, *(known or [block_shape])])
+    if known is None:
         unit.type = TensorType(dy.dtype, (unknown(), 1, *unknowns(rank)))
     image = reshaped(dy, times(size_of(dy, 0), size_of(dy, 1)), 1, *sizes_of(dy, 2))
     made = ops.nn.conv(image, unit, dilations=dilations, pads=pads, strides=strides)

@@ -42,7 +42,7 @@ def gather_gradient(dy, y, data, indices, *, axis):
         at = places[0] + n if isinstance(n, int) and places[0] < 0 else places[0]
         margins: Margins = (at, None) if at >= 0 else (None, -1 - at)
         return among_zeros(dy if indices.rank else ops.shape.unsqueeze(dy, [axis]), data, {axis: margins}), None
-    if indices.rank == 1 and places is not None and isinstance(n, int) and sorted(i % n for i in places) == list(range(n)):
+    if indices.rank == 1 and places is not None and len(places) == n and sorted(i % n for i in places) == list(range(n)):
         order = [i % n for i in places]
         return gather(dy, [order.index(i) for i in range(n)], axis=axis), None
     return add_along(dy, data, indices, axis), None

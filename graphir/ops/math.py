@@ -3,8 +3,6 @@
 from functools import lru_cache
 from string import ascii_letters
 
-import numpy as np
-
 import graphir.ops as ops
 
 from ..dims import Dim, Expr, Shape, broadcast_dim, unknown
@@ -12,6 +10,7 @@ from ..dtypes import INT64, NAMES
 from ..ir import Value
 from ..types import TensorType
 from ._bodies import body_in, yields
+from ._constants import diagonal
 from ._elementwise import same_type
 from ._gradient import non_default, shape_of, shaped_as, zeros_like
 from ._layout import middle_axis, reshape_like, size_of, vector
@@ -154,7 +153,7 @@ def _einsum_gradient(dy: Value, result: str, term: str, x: Value, others: list[t
         dx = ops.shape.unsqueeze(dx, missing)
     for i in missing:
         if first[i] < i:
-            dx = ops.elementwise.where(_same_index(x, i, first[i] - x.rank, i - x.rank), dx, 0.0)
+            dx = ops.elementwise.where(diagonal(x, i, first[i] - x.rank, i - x.rank), dx, 0.0)
     # A letter that is summed over may have size 1 in all the others: for certain, or as the run may tell.
     summed = [letter not in result for letter in term]
     if any(n != 1 and (d == 1 or (s and isinstance(d, Expr) and d != n)) for d, n, s in zip(dx.shape, x.shape, summed)):
@@ -169,17 +168,6 @@ def _without_dots(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     counts = [max(rank - len(term) + 3, 0) if "..." in term else 0 for term, rank in zip(terms, ranks)]
     rest = "".join(spare[: max(counts)])
     return [term.replace("...", rest[len(rest) - count :]) for term, count in zip(terms, counts)], result.replace("...", rest)
-
-
-def _same_index(x: Value, axis: int, p: int, q: int) -> Value:
-    """Whether the indices along axes p and q, which are counted from the back, are the same: booleans that broadcast. `axis` of x is as long as they are."""
-    n = x.shape[axis]
-    if isinstance(n, int):
-        diagonal = np.eye(n, dtype=bool).reshape([n if i in (p, q) else 1 for i in range(p, 0)])
-        return x.graph.root.weight(x.graph.fresh("diagonal"), diagonal)
-    size = ops.shape.squeeze(ops.shape.shape(x, start=axis, end=axis + 1 or None))
-    index = ops.create.range_(0, size, 1)
-    return ops.logic.equal(*(index if i == -1 else ops.shape.unsqueeze(index, list(range(1, -i))) for i in (p, q)))
 
 
 @lru_cache(256)
@@ -214,8 +202,8 @@ def det(x: T) -> TensorType:
 @det.gradient
 def det_gradient(dy, y, x):
     # The determinants with row i replaced by the unit vector j, for all i and j: right for singular matrices too.
-    units = cast(_same_index(x, -1, -3, -1), to=NAMES[x.dtype])
-    replaced = ops.elementwise.where(_same_index(x, -1, -4, -2), units, ops.shape.unsqueeze(x, [-4, -3]))
+    units = cast(diagonal(x, -1, -3, -1), to=NAMES[x.dtype])
+    replaced = ops.elementwise.where(diagonal(x, -1, -4, -2), units, ops.shape.unsqueeze(x, [-4, -3]))
     return mul(ops.shape.unsqueeze(dy, [-2, -1]), _with_matrices_as(det(replaced), x))
 
 

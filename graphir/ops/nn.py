@@ -12,6 +12,7 @@ from ..dims import Dim, Shape
 from ..ir import Value
 from ..types import TensorType
 from . import _ties
+from ._constants import STORED
 from ._gradient import shaped_as, zeros_like
 from ._layout import added_up, reshape_like, sizes_of, vector
 from ._op import MayOmit, Op, RuleError, T, op
@@ -140,7 +141,7 @@ def average_pool_gradient(dy, y, x, *, kernel_shape, count_include_pad, **how):
     found = windows(x.shape[2:], kernel_shape, *(how[k] for k in ("strides", "dilations", "pads", "auto_pad", "ceil_mode")))
     if all(counts_all(s, count_include_pad, how["ceil_mode"]) for s in found):
         return sums_gradient(dy, x, found, how["auto_pad"], 1 / prod(kernel_shape))
-    if all(isinstance(n, int) for s in found for n in s):
+    if all(isinstance(n, int) for s in found for n in s) and prod(s.out for s in found) <= STORED:
         counts: Any = reduce(np.multiply.outer, [counted(s, count_include_pad) for s in found])[None, None].astype(x.dtype)
     else:
         ones = zeros_like(x, vector([1, 1, *sizes_of(x)]), fill=1)

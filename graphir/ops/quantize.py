@@ -9,6 +9,7 @@ import graphir.ops as ops
 from ..dtypes import FLOAT32, FLOAT64, FLOATS, NAMES, as_dtype
 from ..ir import Value
 from ..types import TensorType
+from ._constants import STORED
 from ._gradient import CARRYING, CONVERTING, GradientError, gradients
 from ._layout import positions
 from ._op import T1, T2, T3, DType, RuleError, op
@@ -87,7 +88,7 @@ def _spread(scale: Value, x: Value, axis: int, block_size: int) -> Value:
     if not block_size:
         return ops.shape.unsqueeze(scale, list(range(1, x.rank - axis))) if axis < x.rank - 1 else scale
     size = x.shape[axis]
-    if isinstance(size, int):
+    if isinstance(size, int) and size <= STORED:
         blocks: Any = np.arange(size) // block_size
     else:
         blocks = ops.elementwise.div(positions(x, axis), block_size)

@@ -13,7 +13,8 @@ from ..dims import Dim, unknown
 from ..ir import Value
 from ..tensors import round_to_float32
 from ..types import TensorType
-from ._gradient import non_default, shaped_as, zeros_like
+from ._constants import unit_matrix
+from ._gradient import non_default, shaped_as
 from ._layout import size_of, vector
 from ._op import T1, Floats, Ints, RuleError, op
 from ._types import CLASSIC, IEEE, axis_of, dtypes, expect_vectors, known_dims, unknowns
@@ -93,7 +94,7 @@ def resize_gradient(dy, y, x, roi, scales, sizes, *, axes, extrapolation_value, 
         if _stays(x, y, axis, i, roi, scales, sizes, how):
             continue
         last = axis == x.rank - 1
-        eye = _eye(x, axis)
+        eye = unit_matrix(x, size_of(x, axis), x.dtype)  # resized, it says what each place counts in each place of the result
         if "keep_aspect_ratio_policy" in how:
             by = _resized_together(eye, x, places, i, roi, sizes, how)
             by = ops.shape.transpose(by) if last else by
@@ -110,14 +111,6 @@ def _one_of(numbers: Value | None, i: int) -> Any:
     if known is not None and isinstance(known[i], int | float):
         return [known[i]]
     return numbers and ops.index.gather(numbers, [i])
-
-
-def _eye(x: Value, axis: int) -> Any:
-    """The unit matrix with a row for each place of x along an axis. Resized, it says what each place counts in each place of the result."""
-    size = size_of(x, axis)
-    if isinstance(size, int):
-        return x.graph.root.weight(x.graph.fresh("eye"), np.eye(size, dtype=x.dtype))
-    return ops.create.eye_like(zeros_like(x, ops.shape.concat(size, size, axis=0)))
 
 
 def _stays(

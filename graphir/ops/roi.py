@@ -8,6 +8,7 @@ import graphir.ops as ops
 
 from ..ir import Value
 from ..types import TensorType
+from ._constants import counting
 from ._corners import count, images, in_batch, inside, last_of, reshaped, rows, times, widened
 from ._layout import added_up, size_of
 from ._op import T1, Ints, RuleError, T, op
@@ -89,9 +90,10 @@ def _places(begin: Value, size: Value, out: int, sampling_ratio: int, averaged: 
 
     Where the regions have not as many places, the last one is repeated: that does not change a maximum, and in an average it counts nothing.
     """
-    bins = np.arange(out, dtype=begin.dtype)[:, None]
+    bins = ops.shape.unsqueeze(counting(begin, out, begin.dtype), [1])
     if sampling_ratio:
-        within: Any = bins + (np.arange(sampling_ratio, dtype=begin.dtype) + 0.5) / sampling_ratio
+        inner = ops.elementwise.add(counting(begin, sampling_ratio, begin.dtype), 0.5)
+        within = ops.elementwise.add(bins, ops.elementwise.div(inner, float(sampling_ratio)))
         share: Any = 1 / sampling_ratio if averaged and sampling_ratio > 1 else None
     else:
         asked = ops.elementwise.ceil(size)
@@ -156,11 +158,11 @@ def max_roi_pool_gradient(dy, y, x, rois, *, pooled_shape, spatial_scale):
 
 def _elements(x: Value, axis: int, begin: Value, size: Value, out: int) -> tuple[Value, Value]:
     """The elements in each bin along an axis of x, the last one repeated where others have more: (R, out, most). And whether there are any."""
-    number = np.arange(out, dtype=begin.dtype)
+    number = counting(begin, out, begin.dtype)
     last = last_of(x, begin, axis)
     end = last + 1 if isinstance(last, np.ndarray) else ops.elementwise.add(last, 1.0)
     first = ops.elementwise.add(ops.elementwise.floor(ops.elementwise.mul(size, number)), begin)
-    after = ops.elementwise.add(ops.elementwise.ceil(ops.elementwise.mul(size, number + 1)), begin)
+    after = ops.elementwise.add(ops.elementwise.ceil(ops.elementwise.mul(size, ops.elementwise.add(number, 1.0))), begin)
     first, after = (ops.elementwise.min_(ops.elementwise.max_(v, 0.0), end) for v in (first, after))
     lengths = ops.shape.reshape(ops.elementwise.sub(after, first), [-1])
     one = ops.shape.unsqueeze(begin.graph.number(1.0, begin.dtype), [0])

@@ -124,6 +124,8 @@ def squeeze(data: T, axes: Ints | None = None) -> TensorType:
         gone = {i for i, d in enumerate(data.shape) if d == 1}
     elif places is None:
         count = length_of(axes)
+        if count is not None and count > data.rank:
+            raise RuleError(f"axes has {count} numbers; data has rank {data.rank}")
         return TensorType(data.dtype, None if count is None else unknowns(data.rank - count))
     else:
         gone = {axis_of(a, data.rank, "an axis") for a in places}
@@ -280,6 +282,8 @@ def slice_(data: T, starts: Index, ends: Index, axes: Index | None = None, steps
     if len(counts) > 1:
         raise RuleError(f"starts, ends, axes and steps have {' and '.join(map(str, sorted(counts)))} numbers; expected as many of each")
     count = counts.pop() if counts else None
+    if count is not None and count > data.rank:
+        raise RuleError(f"there are {count} starts and ends; data has rank {data.rank}")
     places = range(count) if axes is None and count is not None else known_ints(axes)
     if count is None or places is None:
         return TensorType(data.dtype, unknowns(data.rank))
@@ -303,7 +307,7 @@ def sliced(n: Dim, start: Dim | None, end: Dim | None, step: int | None) -> Dim:
     if start is None or end is None or step is None:
         return unknown()
     if isinstance(n, int) and isinstance(start, int) and isinstance(end, int):
-        return len(range(*slice(start, end, step).indices(n)))
+        return ops.create.count_steps(*slice(start, end, step).indices(n))
     first, last = (0, n) if step > 0 else (-1, n - 1)
     low, high = _position(n, start, first, last), _position(n, end, first, last)
     if low is None or high is None:

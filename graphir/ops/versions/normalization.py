@@ -4,6 +4,7 @@ import numpy as np
 
 from ...dtypes import NAMES
 from ...ir import Node, Value
+from .._constants import STORED
 from .rewriting import (
     CannotSay,
     cast_like,
@@ -144,6 +145,8 @@ def instances_of_groups(node: Node) -> tuple[Value, ...]:
     x, scale, bias = node.inputs
     assert x is not None and x.graph is not None
     groups, rank = given(node, "num_groups", 1), rank_of(x, "the input")
+    if groups > STORED:
+        raise CannotSay(f"it has {groups} groups")
     single = scalar(x.graph, 1.0)
     narrow = given(node, "stash_type", "float32") == "float32" and dtype_of(x) != single.dtype
     whole = make("Cast", x, to="float32") if narrow else x
