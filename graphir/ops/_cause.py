@@ -13,9 +13,7 @@ def cause(v: Value) -> str:
         return f"because the file declares none for the input {at.name}; declare it there"
     made = next((v.name for v in at.outputs if v is not None), "its output")
     if not isinstance(at.op, Op):
-        return (
-            f"because node {at.label!r} applies {at.op}, which is not declared to graphir; declare the operator, or the type of {made} in the file"
-        )
+        return f"because node {at.label!r} applies {at.op}, which is not declared to graphir; declare the operator, or the type of {made} in the file"
     try:
         at.op.infer(at.inputs, at.attributes, len(at.outputs))
     except RuleError as e:
@@ -23,6 +21,12 @@ def cause(v: Value) -> str:
     except Exception:  # what a rule stumbles over in a malformed node  # noqa: S110
         pass
     return f"because {at.op} of node {at.label!r} cannot tell it; declare the type of {made} in the file"
+
+
+def why(*values: Value) -> str:
+    """The end of a message about values, where the type of one is not known."""
+    untyped = next((v for v in values if v.type is None), None)
+    return "" if untyped is None else f"; the type of {untyped.name} is not known, {cause(untyped)}"
 
 
 def _origin(v: Value) -> Node | Value:

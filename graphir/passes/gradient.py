@@ -14,7 +14,7 @@ from ..expect import expect_model, expect_names
 from ..ir import Graph, Value, Weight
 from ..model import Model
 from ..ops import Op
-from ..ops._cause import cause
+from ..ops._cause import why
 from ..ops._gradient import GradientError, gradients
 from ..ops.elementwise import identity
 from ..types import TensorType
@@ -112,16 +112,15 @@ def find_targets(model: Model, of: Sequence[str] | None) -> dict[str, Value]:
         floats = [v for v in model.outputs if is_float_tensor(v)]
         if len(floats) != 1:
             names = f" ({', '.join(v.name for v in floats)})" if floats else ""
-            untyped = next((v for v in model.outputs if v.type is None), None)
-            why = f"; that of {untyped.name} is of unknown type, {cause(untyped)}" if untyped is not None and not floats else ""
-            raise GradientError(f"the model has {len(floats)} float outputs{names}; say with `of` which is meant{why}")
+            told = "" if floats else why(*model.outputs)
+            raise GradientError(f"the model has {len(floats)} float outputs{names}; say with `of` which is meant{told}")
         return {floats[0].name: floats[0]}
     if not of:
         raise GradientError("`of` is empty; name at least one value that is to be differentiated")
     found = {name: model.find(name) for name in of}
     for name, v in found.items():
         if not is_float_tensor(v):
-            raise GradientError(f"{name} is {type_text(v)}; only a tensor of floats can be differentiated")
+            raise GradientError(f"{name} is {v.type or 'of unknown type'}; only a tensor of floats can be differentiated{why(v)}")
         if v.graph is not model.graph:
             raise GradientError(f"{name} is made in a body; only values of the main graph can be differentiated")
     return found
@@ -160,7 +159,7 @@ def _matching(model: Model, sources: dict[str, Value], behind: set[Value], patte
     floats = {a: v for a, v in matches.items() if is_float_tensor(v)}
     if not floats:
         name, v = next(iter(matches.items()))
-        raise GradientError(f"{name} is {type_text(v)}; gradients are with respect to tensors of floats")
+        raise GradientError(f"{name} is {v.type or 'of unknown type'}; gradients are with respect to tensors of floats{why(v)}")
     reached = {a: v for a, v in floats.items() if v in behind}
     if not reached:
         raise no_path(floats, targets)
@@ -170,11 +169,6 @@ def _matching(model: Model, sources: dict[str, Value], behind: set[Value], patte
 def no_path(names: Iterable[str], targets: Iterable[str]) -> GradientError:
     """The error where nothing flows."""
     return GradientError(f"no path leads from {', '.join(names)} to {', '.join(targets)}, so there is no gradient; leave it out of wrt")
-
-
-def type_text(v: Value) -> str:
-    """The type of a value, and why it is not known, for messages."""
-    return str(v.type) if v.type is not None else f"of unknown type, {cause(v)}"
 
 
 def is_float_tensor(v: Value) -> bool:

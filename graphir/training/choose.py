@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from ..dtypes import FLOATS
 from ..ir import Node, Value, Weight
 from ..model import Model
+from ..ops._cause import why
 from ..ops._gradient import GradientError
 from ..tensors import Tensor
 from ..types import TensorType
@@ -22,7 +23,7 @@ def output_to_learn(model: Model, name: str | None) -> Value:
     if name is None or name not in floats:
         raise ValueError(
             f"{'the model has' if name is None else f'no output {name!r} can be learned; there are'} {len(floats)} outputs of floats"
-            f" ({', '.join(floats) or 'none'}); name one with `output`"
+            f" ({', '.join(floats) or 'none'}); name one with `output`{why(*model.outputs)}"
         )
     return floats[name]
 
