@@ -18,7 +18,7 @@ def cause(v: Value) -> str:
         at.op.infer(at.inputs, at.attributes, len(at.outputs))
     except RuleError as e:
         return f"because node {at.label!r} does not fit: {e}"
-    except Exception:  # what a rule stumbles over in a malformed node  # noqa: S110
+    except Exception:  # what a rule stumbles over in a malformed node
         pass
     return f"because {at.op} of node {at.label!r} cannot tell it; declare the type of {made} in the file"
 
