@@ -128,7 +128,7 @@ def proto(op: str, inputs: dict[str, Any], opset: int = 20, domain: str = "", ou
     return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid(domain, opset)])
 
 
-F32 = np.float32
+F32: Any = np.float32
 MODELS: dict[str, Any] = {
     "SAME_LOWER": proto("AveragePool", {"x": [1, 3, 32, FIRST]}, auto_pad="SAME_LOWER", kernel_shape=[2, 2]),
     "a window of 10^8": proto("AveragePool", {"x": [1, 1, 10**5, 10**5]}, kernel_shape=[10**4] * 2, pads=[1] * 4),
