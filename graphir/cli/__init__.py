@@ -1,7 +1,5 @@
 """The command line: parses, calls, prints. The verbs import what they need when they run, so that --help answers at once."""
 
-import io
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,9 +12,10 @@ from .export import export
 from .grad import grad
 from .gradcheck import gradcheck
 from .info import info
+from .process import TERMINATED, Terminated, give_up, take_streams, terminable
 from .run import run
 from .runtimes import runtimes
-from .terminal import clean, in_options, say
+from .terminal import clean, in_options, say_error
 from .train import train
 
 
@@ -40,30 +39,44 @@ for _verb in (run, export, info, check, grad, gradcheck, train, runtimes):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit status: 0 done, 1 it failed or did not hold, 2 wrong usage."""
+    """Run the command line. Returns the exit status: 0 done, 1 it failed or did not hold, 2 wrong usage, 143 ended by SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    take_streams()
     try:
-        return graphir.main(arguments, prog_name="graphir", standalone_mode=False) or 0
+        with terminable():
+            status = graphir.main(arguments, prog_name="graphir", standalone_mode=False) or 0
+            sys.stdout.flush()
+            return status
     except click.UsageError as e:
         where = f" (see `{e.ctx.command_path} --help`)" if e.ctx else ""
         return _fail(f"{e.format_message().rstrip('.')}{where}", 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 1)
-    except BrokenPipeError:  # the reader went away: say nothing, also when the interpreter flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except Terminated as e:
+        return _fail(str(e) or "terminated", TERMINATED)
     except Exception as e:  # the last door: one line for the user, a traceback for who asks
+        give_up(sys.stdout)
+        if isinstance(e, OSError) and e.filename is None and _printed(e):
+            e.filename = "stdout"
+        if isinstance(e, BrokenPipeError) and e.filename == "stdout":
+            return 1  # the reader went away: say nothing
         if "--debug" in arguments:
-            click.echo(clean(traceback.format_exc(), keep="\n"), err=True, nl=False)
+            say_error(traceback.format_exc().rstrip())
         verb = next((graphir.commands[a] for a in arguments if a in graphir.commands), None)
         return _fail(in_options(_message(e), verb), 1)
 
 
 def _fail(message: str, status: int) -> int:
-    say("error: " + " ".join(message.split()), error=True)
+    say_error(clean("error: " + " ".join(message.split())))
     return status
+
+
+def _printed(e: Exception) -> bool:
+    """Whether an error arose where click prints."""
+    at = e.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_globals.get("__name__") == click.utils.__name__
 
 
 def _message(e: Exception) -> str:

@@ -1,6 +1,5 @@
 """The arguments MODEL and DESTINATION of the verbs."""
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .process import expect_stdout, read_stdin, write_stdout
 from .terminal import progress, say_all, say_note
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read(model_file: str, budget: "VerbBudget", verify: bool = False, copy: bool
 
     with progress(f"reading {model_file}"):
         if model_file == PIPE:
-            data = sys.stdin.buffer.read()
+            data = read_stdin()
             budget.reads(len(data))
             return graphir.loads(data)
         path = Path(model_file)
@@ -66,6 +66,7 @@ def kind_of(destination: str, format_: str | None) -> str:
 
         expect_file(destination)
         return format_ or format_of(Path(destination))
+    expect_stdout()
     terminal = sys.stdout.isatty()
     kind = format_ or ("txt" if terminal else "onnx")
     if terminal and kind in _BINARY:
@@ -91,18 +92,16 @@ def write(model: "Model", destination: str, format_: str | None, options: dict[s
     if sys.stdout.isatty():
         say_all(data.decode())
     else:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        write_stdout(data)
 
 
 def expect_file(path: str, suffix: str = "") -> None:
-    """Complain of a destination before the work is done: of a folder that is not there, of a folder in its place, of another suffix than this one."""
+    """Complain of a destination before the work is done: of a folder that is not there or is read-only, of a folder in its place, of another suffix than this one."""
+    from ..atomic import expect_writable
+
     if not path:
         raise click.UsageError("the name of the file to write is empty")
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "it is a folder; expected a file", str(path))
     if suffix and target.suffix.lower() != suffix and (target.is_file() or not target.exists()):  # devices and pipes have none
         raise click.UsageError(f"{path} would be a {suffix} file; expected a name that ends in {suffix}")
+    expect_writable(path)

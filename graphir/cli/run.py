@@ -8,6 +8,7 @@ from .dims import drawn_dim_option, known_sizes
 from .limits import VerbBudget, limit_options
 from .model_file import PIPE, expect_file, model_argument, read
 from .options import Number, input_option, inputs_option, runtime_option, seed_option
+from .process import expect_stdout
 from .terminal import progress, say, say_columns, say_note
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def run(
         raise click.UsageError("--output is for a file: give its name")
     if output is not None:
         expect_file(output, ".npz")  # before the work is done
+    expect_stdout()
     model = read(model_file, budget)
     arrays, others = feeds(model, file, given, known_sizes(model, dims), seed, budget=budget)
     if others:
@@ -60,9 +62,9 @@ def run(
     program = _compiled(model, runtime, budget, seed)
     with progress(f"running on {runtime}"):
         found = program.run(arrays, addresses or [v.name for v in model.outputs])
-    say_columns(_rows(found))
     if output is not None:
         _save(output, found)
+    say_columns(_rows(found))
     if against is None:
         return 0
     other = _compiled(model, against, budget, seed)

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from .process import give_up
+
 # Control characters, those that turn the direction of text, and halves of surrogate pairs.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PARAMETER = re.compile(r"`(\w+)`")
@@ -21,15 +23,23 @@ def clean(text: object, keep: str = "") -> str:
     return _CONTROL.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode(), str(text))
 
 
-def say(text: object = "", error: bool = False) -> None:
+def say(text: object = "") -> None:
     """Print one line."""
-    click.echo(clean(text), err=error)
+    click.echo(clean(text))
+
+
+def say_error(text: object) -> None:
+    """Print on stderr. Where nobody can read that, the exit status alone must say it."""
+    try:
+        click.echo(clean(text, keep="\n"), err=True)
+    except OSError:
+        give_up(sys.stderr)
 
 
 def say_note(text: object) -> None:
     """Print on stderr what is good to know, and no error."""
     context = click.get_current_context(silent=True)
-    say(f"note: {in_options(str(text), context and context.command)}", error=True)
+    say_error("note: " + clean(in_options(str(text), context and context.command)))
 
 
 def in_options(text: str, verb: click.Command | None) -> str:
