@@ -20,7 +20,7 @@ import onnx
 
 import graphir
 from graphir import Graph, Model, Tensor
-from graphir.cli.checkpoint import keep
+from graphir.cli.checkpoint import Training, keep
 from graphir.ops.elementwise import identity
 from graphir.results import save_arrays
 from graphir.training import Result
@@ -64,7 +64,8 @@ def arrays(seed: int) -> Callable[[Path], None]:
 
 def checkpoint(epochs: int) -> Callable[[Path], None]:
     history = [{"epoch": i, "loss": 0.5} for i in range(1, epochs + 1)]
-    return lambda folder: keep(folder / "m.checkpoint.gir", Result(model(0), history, {"w": np.full(3000, epochs)}), {"epochs": 3})
+    result, training = Result(model(0), history, {"a": np.full(700, epochs, np.float32)}), Training(model(0), {}, None, {"epochs": 3})
+    return lambda folder: keep(folder / "m.checkpoint.gir", result, training) and None
 
 
 def contents(folder: Path) -> Any:

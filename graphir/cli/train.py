@@ -13,6 +13,7 @@ from .dims import dim_option, with_sizes
 from .limits import VerbBudget, limit_options
 from .model_file import PIPE, kind_of, model_argument, read
 from .options import Number, seed_option
+from .process import Terminated, expect_stdout
 from .terminal import progress, say, say_note
 
 if TYPE_CHECKING:
@@ -37,30 +38,36 @@ if TYPE_CHECKING:
 @click.option("--wrt", multiple=True, metavar="PATTERN", help="Weights to train; the others stay. [default: all]")
 @click.option("--validation", metavar="FILE.npz|0.2", help="Data to measure with after each epoch, or a share of DATA.npz set apart.")
 @click.option("--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the steps; `graphir runtimes` lists them.")
-@click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a training with the same options, --epochs aside.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on after the last whole epoch of a training of this model on this data, with these options, --epochs aside.",
+)
+@click.option(
+    "--force", is_flag=True, help="Replace the .checkpoint.gir and .history.json of other trainings, and files that only have these names."
+)
 @dim_option
 @seed_option(help="Seed of the order of the data and of dropout.")
 @limit_options
 def train(
-    model_file: str, data: str, destination: str, validation: str | None, runtime: str, resume: bool, budget: VerbBudget, **options: Any
-) -> None:
+    model_file: str, data: str, destination: str, validation: str | None, runtime: str, resume: bool, force: bool, budget: VerbBudget,
+    **options: Any,
+) -> None:  # fmt: skip
     """Train MODEL on the arrays in DATA.npz, which are keyed by the names of its inputs, the labels by --target, and write it to DESTINATION.
 
     The loss and accuracy of each epoch are printed, and saved beside DESTINATION, as .history.json. One seed gives one result. What the next epoch
-    needs is kept beside it too, as .checkpoint.gir, from which --resume goes on: where training was cut off, or to more epochs.
+    needs is kept beside it too, as .checkpoint.gir, from which --resume goes on: where training was cut off, or to more epochs. It goes on with the model
+    and the data that it began with. A file that is there under one of these names is replaced where it is of a training of this model on this data.
     """
     import graphir
     from graphir.training import apply, fit
 
     from ..plugins import write_atomically
     from ..training.losses import loss_name
-    from .checkpoint import keep, kept
+    from .checkpoint import Training, expect_own, keep, kept
     from .feeds import arrays_of
 
-    if destination == PIPE:
-        raise click.UsageError("the trained model goes to a file: give its name")
-    kind_of(destination, None)  # before the work is done
-    checkpoint, beside = (Path(destination).with_suffix(suffix) for suffix in (".checkpoint.gir", ".history.json"))
+    checkpoint, beside = _files_beside(destination)  # before the work is done
     arrays = arrays_of(data, budget)
     target = options["target"]
     options |= {"loss": loss_name(options["loss"]), "optimizer": _optimizer_name(options["optimizer"])}
@@ -71,27 +78,48 @@ def train(
     model = read(model_file, budget)
     budget.per_run = True
     sized = with_sizes(model, options["dims"])
-    before = kept(checkpoint, settings, budget) if resume else None
+    training = Training(model, arrays, held, settings)
+    before = kept(checkpoint, training, budget) if resume else None
+    if before is None and not force:
+        expect_own(checkpoint, beside, training)
+    done, prints = 0 if before is None else len(before.history), None
     how |= {"validation": held, "runtime": runtime, "limits": budget, "resume": before, "note": say_note}
-    done = 0 if before is None else len(before.history)
 
     def saved(so_far: "Result") -> None:
-        nonlocal done
-        keep(checkpoint, so_far, settings)
+        nonlocal done, prints
+        prints = keep(checkpoint, so_far, training, prints)
         done = len(so_far.history)
 
     try:
         with _watched() as watch:
             result = fit(sized, arrays, progress=watch, checkpoint=saved, **how)
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        raise click.ClickException(f"interrupted: {checkpoint} holds all up to the last whole epoch; --resume goes on from there") from None
+    except (KeyboardInterrupt, Terminated) as e:
+        raise (_ended(e, checkpoint) if done else e) from None
     with progress(f"writing {destination}"):
         graphir.save(apply(model, {a: result.state[a] for a in model.weights if a in result.state}), Path(destination))
         text = json.dumps({**settings, "batch_size": result.batch_size, "runtime": runtime, "history": result.history}, indent=2) + "\n"
         write_atomically(beside, lambda file: file.write(text.encode()))
     say(f"{destination} is trained; its history is in {beside}")
+
+
+def _files_beside(destination: str) -> tuple[Path, Path]:
+    """The checkpoint and the history. Raises where they, or the destination itself, cannot be written, or nothing can be printed."""
+    from ..atomic import expect_writable
+
+    if destination == PIPE:
+        raise click.UsageError("the trained model goes to a file: give its name")
+    kind_of(destination, None)
+    expect_stdout()
+    checkpoint, history = (Path(destination).with_suffix(suffix) for suffix in (".checkpoint.gir", ".history.json"))
+    for path in (checkpoint, history):
+        expect_writable(path)
+    return checkpoint, history
+
+
+def _ended(by: BaseException, checkpoint: Path) -> BaseException:
+    """The error of a training that ends after its first epoch."""
+    text = f"{checkpoint} holds all up to the last whole epoch; --resume goes on from there"
+    return Terminated(f"terminated: {text}") if isinstance(by, Terminated) else click.ClickException(f"interrupted: {text}")
 
 
 def _optimizer_name(text: str) -> str:
