@@ -62,10 +62,10 @@ def arrays(seed: int) -> Callable[[Path], None]:
     return lambda folder: save_arrays(folder / "r.npz", {"x": np.full(5000, seed), "y": [np.zeros(3), np.ones(2)]})
 
 
-def checkpoint(epochs: int) -> Callable[[Path], None]:
+def checkpoint(epochs: int) -> Callable[[Path], object]:
     history = [{"epoch": i, "loss": 0.5} for i in range(1, epochs + 1)]
     result, training = Result(model(0), history, {"a": np.full(700, epochs, np.float32)}), Training(model(0), {}, None, {"epochs": 3})
-    return lambda folder: keep(folder / "m.checkpoint.gir", result, training) and None
+    return lambda folder: keep(folder / "m.checkpoint.gir", result, training)
 
 
 def contents(folder: Path) -> Any:
@@ -87,8 +87,8 @@ def contents(folder: Path) -> Any:
 class Save(NamedTuple):
     """What is there before, what is saved then, and the names that are there in the end."""
 
-    before: Callable[[Path], None] | None
-    save: Callable[[Path], None]
+    before: Callable[[Path], object] | None
+    save: Callable[[Path], object]
     names: set[str]
 
 
@@ -108,7 +108,7 @@ SAVES = {
 }
 
 
-def killed(save: Callable[[Path], None], folder: Path, at: int) -> int:
+def killed(save: Callable[[Path], object], folder: Path, at: int) -> int:
     """Save in a process of its own, which ends at the line of number `at`. Returns how many lines there were, where it did not."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -135,7 +135,7 @@ def killed(save: Callable[[Path], None], folder: Path, at: int) -> int:
 
 
 @contextlib.contextmanager
-def prepared(before: Callable[[Path], None] | None) -> Iterator[Path]:
+def prepared(before: Callable[[Path], object] | None) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
     try:
         if before is not None:

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from ..budget import Budget, LimitError, Limits
 from .options import Bytes, Number
-from .terminal import say, say_note
+from .terminal import clean, say_error, say_note
 
 # By default a verb may use so much, and more for each byte of the files that it reads: a file may cost what its size promises, and not more.
 BASE = Limits(memory=512 << 20, trips=1_000_000, seconds=3.0)
@@ -137,7 +137,7 @@ class _Watch:
             self.fired = True
             _thread.interrupt_main()
         if not self._done.wait(GRACE):
-            say(f"error: {_out_of_time(self.budget)}", error=True)
+            say_error(clean(f"error: {_out_of_time(self.budget)}"))
             os._exit(1)
 
 
