@@ -55,6 +55,15 @@ RETIRED = """
 | --- | --- | --- |
 """
 
+DEPARTURES = """
+## Where files decide
+
+Where exporters write, and ONNX Runtime reads, other than the text of the standard says, graphir sides with the files:
+
+- **SplitToSequence** with the single number 1 as `split` and `keepdims=0` drops the axis along which it splits: so PyTorch writes `unbind`. The standard ignores `keepdims`
+  wherever `split` is given; of all other splits graphir does, too, where ONNX Runtime refuses to run.
+"""
+
 
 def page() -> str:
     """The text of the page."""
@@ -65,7 +74,7 @@ def page() -> str:
         f"{n} of {domain or 'ai.onnx'}{f' up to opset {OPSETS[domain]}' if domain in OPSETS else ''}" for domain, n in domains.items()
     )
     parts = [INTRODUCTION.format(count=len(OPS), domains=told), *(_family(module) for module in FAMILIES)]
-    parts += [LATER, *(f"{row}\n" for row in _conditions()), RETIRED, *(f"{row}\n" for row in _retired())]
+    parts += [LATER, *(f"{row}\n" for row in _conditions()), RETIRED, *(f"{row}\n" for row in _retired()), DEPARTURES]
     return "".join(parts)
 
 

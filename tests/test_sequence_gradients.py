@@ -147,6 +147,20 @@ def taken_apart(x, w, m, flag):
     )
 
 
+def unbound(x, w, m, flag):
+    """The columns of a matrix, as a number 1 in the model says it, and one that only the run tells."""
+    columns, others = (split_to_sequence(w, size, axis=-1, keepdims=0) for size in (np.asarray(1), m))
+    (squares,) = sequence_map(others, body=body(x, [x.type], lambda column: mul(column, column)))
+    return concat_from_sequence(sequence_insert(columns, mul(x, x)), axis=0), concat_from_sequence(squares, axis=-1)
+
+
+def chunks(x, w, m, flag):
+    """Chunks of a size that only the run tells: they keep their axis, and the last one may be smaller."""
+    found = split_to_sequence(w, add(m, 1), axis=1, keepdims=0)
+    (squares,) = sequence_map(found, body=body(x, [tensor("N", None)], lambda chunk: mul(chunk, chunk)))
+    return (concat_from_sequence(squares, axis=1),)
+
+
 def doubled(x, w, m, flag):
     """As often as the numbers say, a state that is twice as long after each trip, of which an If and an inner Loop read all."""
 
@@ -171,6 +185,8 @@ ROWS = [
     Row(walked),
     Row(gathered),
     Row(taken_apart),
+    Row(unbound, 1, feeds=({"m": 1},)),
+    Row(chunks, 1, feeds=({"m": 1}, {"m": 2}), refused="shape_.Size() == new_shape.Size() was false"),
     Row(doubled, feeds=({},)),
 ]
 

@@ -16,7 +16,7 @@ from ._gradient import GradientError, declare_none, zeros_like
 from ._layout import sizes_of, vector
 from ._op import DType, Index, RuleError, T, op
 from ._types import CLASSIC, INDEX, axis_of, dtypes, join, known_ints
-from .control import loop
+from .control import if_, loop
 
 
 def _either(a: Dim, b: Dim) -> Dim:
@@ -133,14 +133,16 @@ declare_none(sequence_empty, sequence_length)
 def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, keepdims: int = 1) -> Type:
     """The pieces of the input along an axis: of the sizes in `split`, or all of the one size `split` (the last may be smaller).
 
-    Without split the pieces have size 1, and keepdims=0 drops their axis.
+    Without split the pieces have size 1, and keepdims=0 drops their axis. So it does where split is the single number 1, as PyTorch writes an unbind and ONNX
+    Runtime reads it, although the standard says that keepdims is ignored where split is given; of all other splits it is.
     """
     if split is not None and split.rank > 1:
         raise RuleError(f"split has shape {list(split.shape)}; expected one number, or one axis of them")
     axis = axis_of(axis, input.rank)
     before, size, after = input.shape[:axis], input.shape[axis], input.shape[axis + 1 :]
-    if split is None and not keepdims:
-        return SequenceType(TensorType(input.dtype, (*before, *after)))
+    drops = _drops_axis(split, keepdims)
+    if drops is not False:
+        return SequenceType(TensorType(input.dtype, (*before, *after)) if drops else TensorType(input.dtype))
     sizes = (1,) if split is None else known_ints(split)
     if sizes is not None and split is not None and split.rank == 1 and isinstance(size, int) and sum(sizes) != size:
         raise RuleError(f"split is {list(sizes)}, which adds up to {sum(sizes)}; expected {size}, the size of axis {axis}")
@@ -153,17 +155,38 @@ def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, ke
     return SequenceType(TensorType(input.dtype, (*before, piece, *after)))
 
 
+def _drops_axis(split: Value | None, keepdims: int) -> bool | None:
+    """Whether the pieces lose the axis along which the input is split; None where that is for the run to say."""
+    if keepdims or (split is not None and split.rank):
+        return False
+    known = (1,) if split is None else known_ints(split)
+    return None if known is None else known == (1,)
+
+
 @split_to_sequence.gradient
 def split_to_sequence_gradient(dy, y, input, split=None, *, axis, keepdims):
-    axis = axis_of(axis, input.rank)
-    stacks = split is None and not keepdims
-    if isinstance(input.shape[axis], int) and input.shape[axis] > 0:
-        return typed_as(concat_from_sequence(dy, axis=axis, new_axis=int(stacks)), input), None
+    axis, drops = axis_of(axis, input.rank), _drops_axis(split, keepdims)
+    if drops is not None:
+        return typed_as(_joined(dy, input, axis, drops), input), None
+    branches = {}
+    for name, drops in (("then_branch", True), ("else_branch", False)):
+        branches[name] = body = body_in(dy)
+        with body:
+            yields(body, _joined(dy, input, axis, drops))
+    joined = if_(ops.logic.equal(split, 1), **branches)[0]
+    return ops.shape.reshape(joined, ops.shape.shape(input), allowzero=1), None  # which tells its rank
+
+
+def _joined(dy: Value, input: Value, axis: int, stacks: bool) -> Value:
+    """The pieces put together again, to the shape of the input."""
+    size = input.shape[axis]
+    if isinstance(size, int) and size > 0:
+        return concat_from_sequence(dy, axis=axis, new_axis=int(stacks))
     # There may be no pieces, and nothing cannot be joined: a piece of zeros stands before them, and goes again.
     around = [*sizes_of(input, 0, axis), *([] if stacks else [1]), *sizes_of(input, axis + 1)]
     first = zeros_like(input, vector(around))
     joined = concat_from_sequence(sequence_insert(dy, first, 0), axis=axis, new_axis=int(stacks))
-    return typed_as(ops.shape.slice_(joined, [1], [np.iinfo(np.int64).max], [axis]), input), None
+    return ops.shape.slice_(joined, [1], [np.iinfo(np.int64).max], [axis])
 
 
 @op("ConcatFromSequence", since=11)

@@ -60,6 +60,12 @@ CASES = {
         case(array(3, 4), np.asarray([1, 3]), axis=1),
         case(array(3, 4), np.asarray([2, 2]), axis=1, keepdims=0),
         case(array(3, 4, dtype="int64"), np.asarray([1, 1, 1], "int32")),
+        case(array(3, 4), np.asarray(1), axis=1),
+        case(array(3, 4), np.asarray(1), axis=1, keepdims=0, referee="ort"),
+        case(array(3, 4, 2), np.asarray(1, "int32"), axis=-2, keepdims=0, referee="ort"),
+        case(array(3, 1), np.asarray(1), axis=1, keepdims=0, referee="ort"),
+        case(array(3, 4), np.asarray(3), axis=1, keepdims=0),
+        case(array(3, 1), np.asarray([1]), axis=1, keepdims=0),
     ],
     "ConcatFromSequence": [
         case(THREE, axis=0),

@@ -38,7 +38,7 @@ def sequence_length(xp, input_sequence):
 @view
 def split_to_sequence(xp, input, split=None, *, axis, keepdims):
     size = input.shape[axis]
-    if split is None:
+    if split is None or (split.ndim == 0 and split.item() == 1):
         pieces = xp.split(input, size, axis) if size else []
         return pieces if keepdims else [xp.squeeze(x, axis) for x in pieces]
     if split.ndim:
