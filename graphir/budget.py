@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-LEAST = 96  # bytes that an array takes, however few its elements
+OBJECT = 256  # bytes that an array takes beside its elements, and its entry in the account; counted where there are more than FEW
+FEW = 1000
+STRING = 49  # bytes that a string takes beside its letters
 
 
 class Limits(NamedTuple):
@@ -41,7 +43,7 @@ class Budget:
         self.per_run = per_run
         self.clock = clock
         self.used = 0  # bytes that are held
-        self._held: dict[int, Any] = {}  # the arrays that are held, weakly, by id
+        self._held: dict[int, _Held] = {}  # by id
         self._freed: deque[int] = deque()  # bytes of those that died, in whatever thread
         self.restart()
 
@@ -94,8 +96,9 @@ class Budget:
         if self.limits.memory is None:
             return
         self._settle()
-        if self.used + size > self.limits.memory:
-            held = f" beside {self.used:,} that are in use" if self.used else ""
+        used = self.used + OBJECT * max(len(self._held) - FEW, 0)
+        if used + size > self.limits.memory:
+            held = f" beside {used:,} that are in use" if used else ""
             raise LimitError(
                 f"makes {size:,} bytes{held}, and the limit is {self.limits.memory:,}; raise the limit on memory if that is meant"
             )
@@ -103,38 +106,41 @@ class Budget:
     def hold(self, x: Any) -> Any:
         """Count what an array takes as long as it lives, or each of a list or map of arrays; views count as what they look into. Returns x."""
         if self.limits.memory is not None:
-            new = self._count(x)
-            if new:
-                self._settle()
-                if self.used > self.limits.memory:
-                    self.room(0)
+            self._count(x)
+            self.room(0)
         return x
 
-    def _count(self, x: Any) -> int:
-        """Enter what is not held yet; the bytes of it."""
-        if isinstance(x, list | tuple):
-            return sum(map(self._count, x))
-        if isinstance(x, dict):
-            return sum(map(self._count, x.values()))
+    def _count(self, x: Any) -> None:
+        """Enter what is not held yet."""
+        if isinstance(x, list | tuple | dict):
+            for y in x.values() if isinstance(x, dict) else x:
+                self._count(y)
+            return
         owner = owner_of(x)
-        if owner is None or id(owner) in self._held:
-            return 0
-        key, size = id(owner), max(bytes_in(owner), LEAST)
+        if owner is not None and id(owner) not in self._held:
+            try:
+                held = _Held(owner, self._let_go)
+            except TypeError:  # an array of a library whose arrays cannot be watched
+                return
+            held.key, held.size = id(owner), bytes_in(owner)
+            self._held[held.key] = held
+            self.used += held.size
 
-        def freed(_: object, held: dict[int, Any] = self._held, sizes: deque[int] = self._freed) -> None:
-            if held.pop(key, None) is not None:
-                sizes.append(size)
-
-        try:
-            self._held[key] = weakref.ref(owner, freed)
-        except TypeError:  # an array of a library whose arrays cannot be watched
-            return 0
-        self.used += size
-        return size
+    def _let_go(self, held: "_Held") -> None:
+        if self._held.pop(held.key, None) is not None:
+            self._freed.append(held.size)
 
     def _settle(self) -> None:
         while self._freed:
             self.used -= self._freed.popleft()
+
+
+class _Held(weakref.ref):
+    """An array that is held: its id, and its bytes."""
+
+    __slots__ = ("key", "size")
+    key: int
+    size: int
 
 
 def owner_of(x: Any) -> Any:
@@ -148,4 +154,4 @@ def bytes_in(x: Any) -> int:
     """The bytes of an array, those of the strings in it included."""
     if x.dtype.kind != "O":
         return x.nbytes
-    return x.nbytes + sum({id(s): len(s) for s in x.flat if isinstance(s, str | bytes)}.values())
+    return x.nbytes + sum({id(s): len(s) + STRING for s in x.flat if isinstance(s, str | bytes)}.values())

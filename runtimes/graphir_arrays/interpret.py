@@ -17,6 +17,7 @@ from graphir.types import TensorType, Type
 from graphir.types import bind as bind_dims
 
 from .kernel import Site, bind, find
+from .timed import timed
 
 
 def interpret(model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | None = None) -> dict[str, Any]:
@@ -37,6 +38,7 @@ class Interpreter:
         self.overrides = overrides
         self.model = model
         self.budget = budget or Budget()
+        self._timed = timed(xp, self.budget)
         self.sizes: dict[str, int] = {}
 
     def run(self, graph: Graph, values: dict[Value, Any]) -> list[Any]:
@@ -68,7 +70,7 @@ class Interpreter:
             attributes[name] = tuple([self.body(body, values) for body in x]) if isinstance(x, tuple) else self.body(x, values)
         types: list[Type | None] = [type_of(x) for x in inputs]
         outputs: list[Type | None] = [None if v is None else v.type for v in node.outputs]
-        site = Site(self.xp, attributes, types, outputs, inputs, budget=self.budget)
+        site = Site(self._timed, attributes, types, outputs, inputs, budget=self.budget)
         with self.xp.quiet():
             made = bind(kernel, site).run(*inputs)
         return made if isinstance(made, tuple | list) and op.outputs != "one" else [made]

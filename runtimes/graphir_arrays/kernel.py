@@ -70,7 +70,7 @@ def view(kernel: Callable[..., Any]) -> Callable[..., Any]:
 def ufunc(name: str) -> Prepared:
     """The kernel that is the namespace's own function of that name, which takes `out` and may write onto an input."""
     function = attrgetter(name)
-    return Prepared(lambda site: Bound(function(site.xp), out=True, inplace=True))
+    return Prepared(lambda site: Bound(function(getattr(site.xp, "untimed", site.xp)), out=True, inplace=True))
 
 
 def find(op: Op, overrides: str | None = None) -> Kernel | None:

@@ -17,6 +17,7 @@ from graphir.types import TensorType, Type
 from .kernel import Bound, Prepared, Site, bind, find
 from .limits import LimitError, NodeError, of_node
 from .place import Held, Places
+from .timed import timed
 
 ALIGN = 64
 
@@ -48,6 +49,7 @@ class Plan:
         self.places = places
         self.overrides = overrides
         self.budget = budget
+        self._timed = {on_host: timed(self.home(on_host), budget) for on_host in (False, True)}
         self.draws = draws
         self.pinned = set(pinned)
         self.heirs = heirs
@@ -105,7 +107,7 @@ class Plan:
         bodies = node.graph_attributes
         attributes = {k: x for k, x in arguments(node).items() if k not in bodies}
         constants = [None if v is None else self.constants.get(v) for v in node.inputs]
-        xp = self.home(node in self.places.nodes)
+        xp = self._timed[node in self.places.nodes]
         draw = self.draws(node, xp) if is_random(node) else None
         site = Site(xp, attributes, types, outputs, constants, draw, self.budget)
         kernel = self.kernel(node)

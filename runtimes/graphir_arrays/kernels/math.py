@@ -7,6 +7,8 @@ from typing import Any
 from ..kernel import Bound, Site, prepared
 from ..precision import in_single
 
+BETWEEN = 1 << 24  # elements that a step of an einsum may always make: without such steps, sums over many axes take ages
+
 # ---- products --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +72,8 @@ def einsum(site: Site) -> Bound:
     xp, equation = site.xp, site.attributes["equation"].replace(" ", "")
     types: list[Any] = site.inputs
     shapes = [xp.host.broadcast_to(xp.host.zeros((), t.dtype), t.shape) for t in types]
-    path = xp.host.einsum_path(equation, *shapes, optimize="greedy")[0]
+    between = max(BETWEEN, *(math.prod(t.shape) for t in types))
+    path = xp.host.einsum_path(equation, *shapes, optimize=("greedy", between))[0]
     return Bound(lambda *inputs: xp.asarray(xp.einsum(equation, *inputs, optimize=path)), view=len(types) == 1)
 
 
