@@ -10,6 +10,7 @@ from ..dims import serial, unknown
 from ..dtypes import NAMES
 from ..ir import Graph, Operator, UnknownRank, Value
 from ..types import TensorType, Type
+from ._ranks import in_rank, ranks
 from ._signature import OPERANDS, Input, Signature
 
 PLAIN = frozenset(("int", "float", "str", "dtype", "ints", "floats", "strs"))  # kinds of attributes that are compared by value
@@ -24,7 +25,7 @@ class Typed(Operator):
     """An operator with a type rule, of which the signature is the schema.
 
     rule: the type rule, or the decomposition where `is_composite`. inputs, attributes: the schema. types: type variable -> allowed dtypes.
-    outputs: "one", "tuple" or "list".
+    outputs: "one", "tuple" or "list". ranks: the places of inputs that must be a number or a vector, and the rank of that.
     """
 
     def __init__(self, name: str, domain: str, rule: Callable[..., Any], types: dict[str, frozenset[np.dtype]]):
@@ -37,6 +38,7 @@ class Typed(Operator):
         self.takes_graph, self.counts_outputs, self.is_composite = signature.takes_graph, signature.counts_outputs, signature.is_composite
         self.may_have_bodies = any(a.kind in ("graph", "graphs") for a in self.attributes.values())
         self._order = {name: i for i, name in enumerate(self.attributes)}
+        self.ranks = ranks(name, domain, tuple([i.name for i in self.inputs]))
         self._checks = self._type_checks()
         self._one = self.outputs == "one"
         self._direct = not (self.counts_outputs or self.is_composite or self.takes_graph)
@@ -87,6 +89,9 @@ class Typed(Operator):
         return found
 
     def _types(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
+        given = inputs
+        if self.ranks:
+            inputs = in_rank(inputs, self.ranks)
         try:
             self._check_types(inputs)
             if self._direct:
@@ -96,8 +101,8 @@ class Typed(Operator):
         except UnknownRank:
             return self._infer_by_trial(inputs, attributes, outputs)
         except RuleError as e:
-            given = ", ".join(str(v.type) if v is not None else "-" for v in inputs)
-            raise RuleError(f"{self.name}: {e} (inputs: {given or 'none'})") from None
+            types = ", ".join(str(v.type) if v is not None else "-" for v in given)
+            raise RuleError(f"{self.name}: {e} (inputs: {types or 'none'})") from None
 
     def _infer(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
         if self.counts_outputs:
@@ -119,9 +124,9 @@ class Typed(Operator):
         found: list[list[Type | None]] = []
         open_ = [i for i, v in enumerate(inputs) if v is not None and v.type.__class__ is TensorType and v.type.shape is None]
         apart = len(open_) <= 2  # of more than two, ranks are tried that are all the same
-        for ranks in itertools.product(range(6), repeat=len(open_)) if apart else zip(*[range(6)] * len(open_)):
+        for tried in itertools.product(range(6), repeat=len(open_)) if apart else zip(*[range(6)] * len(open_)):
             stand_ins = list(inputs)
-            for i, rank in zip(open_, ranks):
+            for i, rank in zip(open_, tried):
                 stand_ins[i] = Value("", TensorType(stand_ins[i].dtype, [unknown() for _ in range(rank)]))  # pyright: ignore[reportOptionalMemberAccess]
             try:
                 found.append(self._infer(stand_ins, attributes, outputs))

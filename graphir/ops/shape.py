@@ -112,6 +112,7 @@ def transpose_gradient(dy, y, data, *, perm):
 @op("Squeeze", since=25, T=ANY_25)
 def squeeze(data: T, axes: Ints | None = None) -> TensorType:
     """data without the given axes, which must have size 1; without all axes of size 1 if none are given."""
+    expect_vectors(axes=axes)
     places = known_ints(axes)
     if axes is None:
         if any(isinstance(d, Expr) for d in data.shape):
@@ -138,6 +139,7 @@ def squeeze_gradient(dy, y, data, axes=None):
 @op("Unsqueeze", since=25, T=ANY_25)
 def unsqueeze(data: T, axes: Ints) -> TensorType:
     """data with axes of size 1 inserted, so that they are `axes` of the result."""
+    expect_vectors(axes=axes)
     places = known_ints(axes)
     if places is None:
         count = length_of(axes)

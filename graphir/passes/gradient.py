@@ -25,6 +25,7 @@ from .infer import Problem, infer
 from .lift import lifted
 from .marks import How, Names, marked
 from .prune import prune
+from .settle_ranks import settle_ranks
 from .simplify import simplify
 
 __all__ = ["GradientError", "Names", "gradient"]
@@ -86,6 +87,7 @@ def prepared(model: Model) -> tuple[Model, list[Problem]]:
     upgrade(model)
     inline_calls(model)
     problems = infer(model)
+    settle_ranks(model)
     replace_gradient_nodes(model)
     return model, problems
 

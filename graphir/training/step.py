@@ -17,6 +17,7 @@ from ..passes.expand import inline_calls
 from ..passes.infer import infer
 from ..passes.marks import How, marked
 from ..passes.prune import prune
+from ..passes.settle_ranks import settle_ranks
 from ..passes.simplify import simplify
 from ..tensors import Tensor
 from ..types import TensorType
@@ -84,6 +85,7 @@ def _measured(model: Model, loss: str | Loss, output: str | None, target: str, t
     upgrade(model)
     inline_calls(model)
     infer(model)
+    settle_ranks(model)
     graph = model.graph
     if training:
         train(model)

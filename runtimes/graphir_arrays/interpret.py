@@ -72,7 +72,7 @@ class Interpreter:
         outputs: list[Type | None] = [None if v is None else v.type for v in node.outputs]
         site = Site(self._timed, attributes, types, outputs, inputs, budget=self.budget)
         with self.xp.quiet():
-            made = bind(kernel, site).run(*inputs)
+            made = bind(kernel, site, op.ranks).run(*inputs)
         return made if isinstance(made, tuple | list) and op.outputs != "one" else [made]
 
     def body(self, body: Graph, values: dict[Value, Any]) -> Any:

@@ -2,14 +2,15 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from graphir.budget import Budget
 from graphir.ops import Op
-from graphir.types import Type
+from graphir.ops._ranks import odd
+from graphir.types import TensorType, Type
 
 
 def extra(module: str, operator: str, package: str) -> Any:
@@ -89,8 +90,35 @@ def find(op: Op, overrides: str | None = None) -> Kernel | None:
     return op.own_kernel
 
 
-def bind(kernel: Kernel, site: Site) -> Bound:
-    """What runs each time at this site."""
+def bind(kernel: Kernel, site: Site, ranks: Sequence[tuple[int, int]] = ()) -> Bound:
+    """What runs each time at this site. ranks: the places of inputs that must be a number or a vector, where one element may come in another rank."""
+    places = [(i, rank) for i, rank in ranks if i < len(site.inputs) and _may_differ(site.inputs[i], rank)]
+    return _bind(kernel, site) if not places else _in_rank(kernel, site, places)
+
+
+def _may_differ(t: Type | None, rank: int) -> bool:
+    return isinstance(t, TensorType) and (t.shape is None or len(t.shape) != rank)
+
+
+def _in_rank(kernel: Kernel, site: Site, places: Sequence[tuple[int, int]]) -> Bound:
+    """A kernel that is given operands of one element in the rank that they must have."""
+
+    def settled(arrays: Sequence[Any]) -> list[Any]:
+        found = list(arrays)
+        for i, rank in places:
+            x = found[i]
+            if x is not None and x.ndim != rank and x.size == 1:
+                found[i] = x.reshape((1,) * rank)
+        return found
+
+    types = list(site.inputs)
+    for i, rank in odd(types, places):
+        types[i] = TensorType(types[i].dtype, (1,) * rank)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    bound = _bind(kernel, site._replace(inputs=types, constants=settled(site.constants)))
+    return bound._replace(run=lambda *arrays, **how: bound.run(*settled(arrays), **how))
+
+
+def _bind(kernel: Kernel, site: Site) -> Bound:
     if isinstance(kernel, Prepared):
         made = kernel.prepare(site)
         return made if isinstance(made, Bound) else Bound(made)

@@ -112,7 +112,7 @@ class Plan:
         site = Site(xp, attributes, types, outputs, constants, draw, self.budget)
         kernel = self.kernel(node)
         try:
-            return bind(kernel, site)
+            return bind(kernel, site, node.op.ranks if isinstance(node.op, Op) else ())
         except ReentryError:
             raise
         except (LimitError, MemoryError) as e:
