@@ -57,6 +57,10 @@ class Budget:
         if self.per_run:
             self.restart()
 
+    def remedy(self, limit: str) -> str:
+        """How to raise a limit, for messages."""
+        return f"raise the limit on {limit} if that is meant"
+
     @property
     def is_bound(self) -> bool:
         """Whether there is any limit."""
@@ -80,13 +84,13 @@ class Budget:
 
     def out_of_time(self) -> str:
         """What to say where time is up."""
-        return f"the run took more than {self.limits.seconds:.4g} s; raise the limit on seconds if that is meant"
+        return f"the work took more than {self.limits.seconds:.4g} s; {self.remedy('seconds')}"
 
     def trip(self) -> None:
         """Count one run of a body."""
         self.trips += 1
         if self.limits.trips is not None and self.trips > self.limits.trips:
-            raise LimitError(f"bodies ran more than {self.limits.trips} times; raise the limit on trips if that is meant")
+            raise LimitError(f"bodies ran more than {self.limits.trips} times; {self.remedy('trips')}")
         self.tick()
 
     # ---- memory ---------------------------------------------------------------------------------------------------------------------

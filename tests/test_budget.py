@@ -223,7 +223,7 @@ def test_the_clock_is_looked_at_inside_of_kernels(name: str) -> None:
     graph.output(made[0] if isinstance(made, tuple) else made, "y")
     program = graphir.compile(Model(graph), limits=Limits(seconds=0.05))
     before = time.perf_counter()
-    with pytest.raises(LimitError, match=rf"node .*{op}.*: the run took more than 0.05 s; raise the limit on seconds"):
+    with pytest.raises(LimitError, match=rf"node .*{op}.*: the work took more than 0.05 s; raise the limit on seconds"):
         program.run({f"x{i}": x for i, x in enumerate(arrays)})
     assert time.perf_counter() - before < 5  # the whole takes from 2 s to minutes; a block some tenths of one, on a quiet machine
 
@@ -303,12 +303,12 @@ def call(code: str, tmp_path: Path) -> tuple[int, str, float]:
 
 
 WORK = {
-    "Python that does not end": ("while True: pass", "it took more than 0.5 s; --limit-seconds raises that"),
+    "Python that does not end": ("while True: pass", "the work took more than 0.5 s; --limit-seconds raises it"),
     "a call that does not end": (
         "np.linalg.eig(np.random.default_rng(0).random((1600, 1600)))",
-        "it took more than 0.5 s; --limit-seconds raises that",
+        "the work took more than 0.5 s; --limit-seconds raises it",
     ),
-    "memory at once": ("np.ones(10**9)", "it takes more memory than there is; the limit is 100,000,000 bytes, which --limit-memory raises"),
+    "memory at once": ("np.ones(10**9)", "it takes more memory than there is; the limit is 100,000,000 bytes; --limit-memory raises it"),
     "memory bit by bit": ("x = [np.ones(10**6) for _ in range(10**4)]", "it takes more memory than there is; the limit is 100,000,000"),
     "lists": ("x = [[i] for i in range(10**9)]", "the limit is 100,000,000 bytes" if sys.platform == "linux" else ""),
 }
@@ -320,7 +320,7 @@ def test_a_verb_is_stopped_whatever_it_does(name: str, tmp_path: Path) -> None:
     code, said = WORK[name]
     status, err, seconds = call(code, tmp_path)
     assert (status, err.count("\n")) == (1, 1), err
-    assert err.startswith("error: ") and (said in err or "it took more than" in err)
+    assert err.startswith("error: ") and (said in err or "the work took more than" in err)
     assert seconds < 20
 
 

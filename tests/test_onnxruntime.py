@@ -344,7 +344,7 @@ def test_wall_time_is_bounded():
     )
     graph.output(y, "y")
     program = graphir.compile(Model(graph), "onnxruntime", limits=Limits(seconds=0.3))
-    with pytest.raises(LimitError, match=r"the run took more than 0\.3 s"):
+    with pytest.raises(LimitError, match=r"the work took more than 0\.3 s"):
         program.run({"x0": np.float32(0)})
 
 

@@ -41,6 +41,10 @@ class VerbBudget(Budget):
         self.on_change: Callable[[], None] = lambda: None
         self.reads(0)
 
+    def remedy(self, limit: str) -> str:
+        """How to raise a limit: by its option."""
+        return f"--limit-{limit} raises it if that is meant"
+
     def reads(self, size: int) -> None:
         """Note that files of so many bytes are read."""
         self.given += size
@@ -97,17 +101,13 @@ def _guarded(budget: VerbBudget) -> Iterator[None]:
                 yield
         except KeyboardInterrupt:
             if watch.fired:
-                raise LimitError(_out_of_time(budget)) from None
+                raise LimitError(budget.out_of_time()) from None
             raise
         except MemoryError as e:
             what = (
                 str(e) if type(e) is MemoryError and str(e) else "it takes more memory than there is"
             )  # NumPy's own kind is no user's matter
-            raise LimitError(f"{what}; the limit is {budget.limits.memory:,} bytes, which --limit-memory raises if that is meant") from None
-
-
-def _out_of_time(budget: Budget) -> str:
-    return f"it took more than {budget.limits.seconds:.4g} s; --limit-seconds raises that if it is meant"
+            raise LimitError(f"{what}; the limit is {budget.limits.memory:,} bytes; {budget.remedy('memory')}") from None
 
 
 class _Watch:
@@ -137,7 +137,7 @@ class _Watch:
             self.fired = True
             _thread.interrupt_main()
         if not self._done.wait(GRACE):
-            say_error(clean(f"error: {_out_of_time(self.budget)}"))
+            say_error(clean(f"error: {self.budget.out_of_time()}"))
             os._exit(1)
 
 
