@@ -1,7 +1,7 @@
 """What a run made: its facts, how two results differ, and how they are saved."""
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -44,9 +44,11 @@ def _plain(v: Any) -> Any:
 
 
 def difference(x: Any, y: Any) -> float:
-    """The largest absolute difference of two results; infinite where type, shape, length or text differ. NaN equals NaN."""
+    """The largest absolute difference of two results; infinite where type, shape, length, keys or text differ. NaN equals NaN."""
     if isinstance(x, list | tuple) and isinstance(y, list | tuple):
         return _largest(x, y) if len(x) == len(y) else np.inf
+    if isinstance(x, dict) and isinstance(y, dict):
+        return _largest(_values(x, x), _values(y, x)) if x.keys() == y.keys() else np.inf
     if x is None or y is None:
         return 0.0 if x is y else np.inf
     x, y = np.asarray(x), np.asarray(y)
@@ -55,6 +57,15 @@ def difference(x: Any, y: Any) -> float:
     if x.dtype == STRING:
         return 0.0 if x.tolist() == y.tolist() else np.inf
     return float(_gaps(x, y).max(initial=0.0))
+
+
+def _values(x: Mapping[Any, Any], keys: Iterable[Any]) -> list[Any]:
+    """The values of a map, in the order of the keys. Single ones come as one array, floats as float64: runtimes hand them out as Python's, or in their own width."""
+    values = [x[key] for key in keys]
+    if not values or any(v is None or np.ndim(v) for v in values):
+        return values
+    array = np.asarray(values, object if any(isinstance(v, str | bytes) for v in values) else None)
+    return [array.astype(np.float64) if array.dtype in FLOATS else array]
 
 
 def _gaps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -84,12 +95,21 @@ def tolerance(x: Any, rtol: float | None = None, atol: float | None = None, leas
     By default both are what TOLERANCES has for the dtype, and not less than `least`.
     """
     found = 0.0
-    for a in (a for _, a in _arrays("", x) if a.dtype in TOLERANCES):
+    for a in (a for a in _leaves(x) if a.dtype in TOLERANCES):
         usual = max(TOLERANCES[a.dtype], least)
         sizes = np.abs(a.astype(np.complex128 if a.dtype in COMPLEX else np.float64))
         largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
         found = max(found, usual if atol is None else atol, (usual if rtol is None else rtol) * largest)
     return found
+
+
+def _leaves(x: Any) -> Iterator[np.ndarray]:
+    """The arrays in a result."""
+    if isinstance(x, list | tuple | dict):
+        for part in _values(x, x) if isinstance(x, dict) else x:
+            yield from _leaves(part)
+    elif x is not None:
+        yield np.asarray(x)
 
 
 class Worst(NamedTuple):
@@ -101,18 +121,33 @@ class Worst(NamedTuple):
 
 
 def worst(x: Any, y: Any) -> Worst:
-    """Where two results differ most: an index, where both are arrays of one type; else what the two are."""
+    """Where two results differ most: an index, where both are arrays of one type; keys that one alone has; else what the two are."""
     if isinstance(x, list | tuple) and isinstance(y, list | tuple) and len(x) == len(y) and x:
         i = max(range(len(x)), key=lambda i: difference(x[i], y[i]))
         place, first, second = worst(x[i], y[i])
         return Worst(f"element {i}, {place}", first, second)
+    if isinstance(x, dict) and isinstance(y, dict) and (x or y):
+        return _worst_in_maps(x, y)
     kinds = [summary(v)["type"] for v in (x, y)]
-    if any(v is None or isinstance(v, list | tuple | dict) for v in (x, y)) or kinds[0] != kinds[1] or not np.size(x):
+    if any(v is None or isinstance(v, list | tuple | dict) for v in (x, y)) or kinds[0] != kinds[1]:
         return Worst("", *kinds)
     x, y = np.asarray(x), np.asarray(y)
+    if not x.size:
+        return Worst("", *kinds)
     gaps = (x != y) if x.dtype == STRING else _gaps(x, y)
     at = np.unravel_index(int(np.argmax(gaps)), x.shape)
     return Worst(f"at [{', '.join(map(str, at))}] " if at else "", *(_told(v[at]) for v in (x, y)))
+
+
+def _worst_in_maps(x: Mapping[Any, Any], y: Mapping[Any, Any]) -> Worst:
+    alone = [[repr(key) for key in one if key not in other] for one, other in ((x, y), (y, x))]
+    if any(alone):
+        return Worst(
+            "keys that the other lacks: ", *(", ".join(keys[:_FEW]) + (", ..." if len(keys) > _FEW else "") or "none" for keys in alone)
+        )
+    key = max(x, key=lambda key: _largest(_values(x, [key]), _values(y, [key])))
+    place, first, second = worst(*(_values(v, [key])[0] for v in (x, y)))
+    return Worst(f"key {key!r}, {'' if np.ndim(x[key]) == 0 else place}", first, second)
 
 
 def _told(v: Any) -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,6 +160,28 @@ def test_training_steps_are_compared_with_what_their_weights_become():
         ([X], [X, X], np.inf),
         (None, X, np.inf),
         (np.array(["a"], object), np.array(["b"], object), np.inf),
+        ({"a": 0.5, "b": 1.0}, {"b": 1.25, "a": 0.5}, 0.25),
+        ({0: 0.5, 1: np.nan}, {0: np.float32(0.5), 1: np.float32(np.nan)}, 0),
+        ({0: 0.5}, {0: 0.5, 1: 0.0}, np.inf),
+        ({0: 0.5}, {1: 0.5}, np.inf),
+        ({0: 0.5}, {"0": 0.5}, np.inf),
+        ({0: 1}, {0: 2}, 1),
+        ({0: 1}, {0: 1.0}, np.inf),
+        ({"a": "one"}, {"a": "two"}, np.inf),
+        ({"a": "one"}, {"a": b"one"}, np.inf),
+        ({}, {}, 0),
+        ({}, {0: 1.0}, np.inf),
+        ({0: X}, {0: X + np.float32(2)}, 2),
+        ({0: X}, {0: X[:2]}, np.inf),
+        ({0: [X, X]}, {0: [X, X]}, 0),
+        ({0: 1.0}, [1.0], np.inf),
+        ({0: 1.0}, np.ones(1, np.float32), np.inf),
+        ([{0: 0.5}, {0: 0.25}], [{0: 0.5}, {0: 0.75}], 0.5),
+        ([{0: 0.5}], None, np.inf),
+        ([[{0: 0.5}], []], [[{0: 0.75}], []], 0.25),
+        ([[X], [X, X]], [[X], [X, X + np.float32(1)]], 1),
+        ([[X]], [[X, X]], np.inf),
+        ([None, X], [X, X], np.inf),
     ],
 )
 def test_differences(x, y, gap):
@@ -167,8 +190,67 @@ def test_differences(x, y, gap):
     assert all(isinstance(text, str) for text in worst(x, y))
 
 
+ROWS = [{0: 0.25, 7: 0.75}, {0: 0.5, 7: 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "text"),
+    [
+        (ROWS, [ROWS[0], {0: 0.5, 7: 0.625}], "element 1, key 7, 0.5|0.625"),
+        (ROWS, [ROWS[0], {0: 0.5}], "element 1, keys that the other lacks: 7|none"),
+        ({"a": 1.0, "c": 1.0}, {"b": 2.0, "c": 1.0}, "keys that the other lacks: 'a'|'b'"),
+        (dict.fromkeys(range(20), 0.0), {}, "keys that the other lacks: 0, 1, 2, 3, 4, 5, 6, 7, ...|none"),
+        ({"a": "x", "b": "y"}, {"a": "x", "b": "z"}, "key 'b', y|z"),
+        ({"a": X}, {"a": X + np.eye(3, 4, dtype=np.float32)}, "key 'a', at [0, 0] -1|0"),
+        ([[X], [X, X]], [[X], [X, X + np.eye(3, 4, dtype=np.float32)]], "element 1, element 1, at [0, 0] -1|0"),
+        ([{0: 1.0}], [None], "element 0, map of 1|optional"),
+    ],
+)
+def test_where_maps_and_sequences_differ_most(x, y, text):
+    found = worst(x, y)
+    assert f"{found.place}{found.first}|{found.second}" == text
+
+
+@pytest.mark.parametrize("labels", [{"classlabels_int64s": (0, 3, 9)}, {"classlabels_strings": ("a", "b", "a/c")}])
+@pytest.mark.parametrize("optional", [False, True])
+def test_a_classifier_agrees_on_two_runtimes(labels, optional):
+    """Its probabilities are maps of single numbers, of which ONNX Runtime makes Python's; they have the digits of float32. Its labels are compared exactly."""
+    graph = Graph("classifier")
+    x = graph.input("x", TensorType("float32", ("N", 4)))
+    names: Any = {"classlabels_ints": (0, 3, 9)} if "classlabels_int64s" in labels else labels
+    rng = np.random.default_rng(0)
+    label, scores = ops.ml_linear.linear_classifier(
+        x,
+        coefficients=tuple(rng.standard_normal(12).tolist()),
+        intercepts=(0.1, 0.2, 0.3),
+        multi_class=1,
+        post_transform="SOFTMAX",
+        **names,
+    )
+    graph.output(label, "label")
+    maps = ops.ml.zip_map(scores, **labels)
+    graph.output(ops.sequence.optional(graph, maps) if optional else maps, "maps")
+    model, feeds = Model(graph), {"x": rng.standard_normal((50, 4)).astype("float32")}
+    if not optional:
+        found = graphir.compare(model, feeds, {"numpy": graphir.compile(model), "onnxruntime": graphir.compile(model, "onnxruntime")})
+        assert found.ok and {gap.name: gap.allowed for gap in found.outputs}["label"] == 0, str(found)
+        assert 0 < max(gap.largest for gap in found.outputs) < 1e-6, "the two runtimes round alike: the test shows nothing"
+
+    def wrong(x):
+        return [{**row, next(iter(row)): 5.0} if i == 3 else row for i, row in enumerate(x)]
+
+    def lacking(x):
+        return [dict(list(row.items())[1:]) for row in x]
+
+    for change, text in ((wrong, "element 3, key "), (lacking, "element 0, keys that the other lacks: ")):
+        found = graphir.compare(model, feeds, spoilt(model, {"maps": change}))
+        assert not found.ok and text in str(found)
+    assert not graphir.compare(model, feeds, spoilt(model, {"label": lambda x: x[::-1]})).ok
+
+
 def test_tolerances_follow_the_narrowest_float_on_the_way():
     assert [tolerance(np.ones(2, d)) for d in ("float64", "float32", "float16", "int32", "bool")] == [1e-6, 1e-4, 1e-2, 0, 0]
+    assert tolerance([{0: 1.0, 1: 100.0}], least=1e-4) == pytest.approx(1e-2) and tolerance([{0: 5}, {0: "text"}, None, {}]) == 0
     assert tolerance(X * 100) == pytest.approx(1e-2)
     assert tolerance(X * 100, rtol=0.5, atol=7) == pytest.approx(50) and tolerance(X, rtol=0.5, atol=7) == 7
     graph = Graph("narrow")

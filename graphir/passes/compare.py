@@ -10,7 +10,7 @@ from ..model import Model
 from ..ops import is_random
 from ..plugins import Program
 from ..results import TOLERANCES, difference, summary, tolerance, worst
-from ..types import TensorType
+from ..types import MapType, OptionalType, SequenceType, TensorType, Type
 
 MEMORY = 2**28  # bytes of values that are looked at together, as far as their types tell
 VALUES = 64  # and how many of them
@@ -205,7 +205,14 @@ def _coarsest(graph: Graph) -> dict[Value, float]:
 
 
 def _own(v: Value) -> float:
-    return TOLERANCES.get(v.dtype, 0.0) if isinstance(v.type, TensorType) else 0.0
+    return _usual(v.type)
+
+
+def _usual(t: Type | None) -> float:
+    """What the floats in a type may differ by; nothing where there are none."""
+    if isinstance(t, SequenceType | OptionalType):
+        return _usual(t.element)
+    return _usual(t.value) if isinstance(t, MapType) else TOLERANCES.get(t.dtype, 0.0) if isinstance(t, TensorType) else 0.0
 
 
 def _bytes(v: Value, sizes: Mapping[str, int]) -> int:
