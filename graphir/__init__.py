@@ -38,6 +38,14 @@ _HOMES = {  # module -> the names that it gives
     "types": "MapType OptionalType SequenceType SparseTensorType TensorType",
 }
 _ROOMS = ("ops", "training")
+_ELSEWHERE = {  # what people look for here, and where it is
+    "graphir.training.fit(model, data)": "fit train finetune",
+    "graphir.compile(model).run({...})": "run infer predict InferenceSession Session",
+    "graphir.load(path)": "read open load_model from_file import_onnx from_onnx",
+    "graphir.save(model, path)": "export write convert save_model to_onnx",
+    "graphir.gradient(model)": "grad backward differentiate autograd",
+    "graphir.training.adam": "adam sgd optimizers",
+}
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
@@ -45,7 +53,11 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"{__name__}.{name}")
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        near = import_module(f"{__name__}.expect").near
+        meant = next((home for home, names in _ELSEWHERE.items() if name in names.split()), None)
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}{f'; did you mean {meant}?' if meant else near(name, __all__)}", name=name
+        )
     globals()[name] = found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     return found
 

@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Any, TypeVar
 
 X = TypeVar("X")
+_COMPARED = 100  # letters of a name that are compared with others
 
 
 def expect(x: Any, kinds: Any, what: str, wanted: str) -> None:
@@ -48,8 +49,9 @@ def near(name: str, known: Iterable[str]) -> str:
     """What an error adds about a name that is not known: those that are like it, in any case; empty where none is."""
     import difflib
 
-    plain = {_plain(k): k for k in known}
-    found = difflib.get_close_matches(_plain(name)[:200], plain, n=3)
+    asked, plain = _plain(name[:_COMPARED]), {_plain(k[:_COMPARED]): k for k in known}
+    inside = [k for k in plain if min(len(k), len(asked)) > 2 and (k in asked or asked in k)]
+    found = [*dict.fromkeys([*inside, *difflib.get_close_matches(asked, plain, n=3)])][:3]
     return f"; did you mean {', '.join(plain[k] for k in found)}?" if found else ""
 
 

@@ -9,9 +9,21 @@ import numpy as np
 
 from .dims import Expr, Symbol, atoms, substitute
 from .dtypes import COMPLEX, FLOATS, INTEGERS, NAMES, STRING
+from .expect import brief, near
 from .ir import Value, Weight
 from .turns import Turn, in_turn
 from .types import MapType, OptionalType, SequenceType, TensorType, Type
+
+
+def check_call(inputs: Sequence[Value], feeds: Any, fetch: Any) -> None:
+    """Raises TypeError for a call of `run` that does not name its inputs, and says how to."""
+    if isinstance(feeds, Mapping):
+        return
+    names = [v.name for v in inputs if v.tensor is None] or [v.name for v in inputs]
+    call = f"run({{{', '.join(f'{name!r}: ...' for name in names[:4])}{', ...' * (len(names) > 4)}}})"
+    if isinstance(fetch, Mapping):
+        raise TypeError(f"the feeds come first, then what to fetch: {call}")
+    raise TypeError(f"the feeds are {brief(feeds)}; expected a mapping from names to arrays: {call}")
 
 
 def check_names(inputs: Sequence[Value], feeds: Iterable[str]) -> None:
@@ -19,7 +31,7 @@ def check_names(inputs: Sequence[Value], feeds: Iterable[str]) -> None:
     names = {v.name for v in inputs}
     unknown = next((name for name in feeds if name not in names), None)
     if unknown is not None:
-        raise ValueError(f"no input {unknown!r}; the inputs are {', '.join(map(_typed, inputs)) or 'none'}")
+        raise ValueError(f"no input {unknown!r}; the inputs are {', '.join(map(_typed, inputs)) or 'none'}{near(str(unknown), names)}")
 
 
 def missing(v: Value) -> ValueError:

@@ -4,8 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from .addresses import addressed, addresses_of_values
+from .expect import expect, near
 from .ir import Graph, Node, Value, Weight
 from .nodes import release, use
+
+_SHOWN = 8  # names in an error
+_ELSEWHERE = {  # what people look for on a model, and where it is
+    "program = graphir.compile(model); program.run({'x': ...}) runs it": "run predict forward infer compile eval",
+    "graphir.save(model, path) writes it": "save export write to_onnx SerializeToString",
+    "graphir.training.fit(model, data) trains it": "fit train",
+    "graphir.gradient(model) differentiates it": "grad gradient backward",
+    "model.graph.nodes has them": "nodes node layers",
+    "model.weights has them": "parameters state_dict initializer initializers",
+}
 
 
 class Function:
@@ -39,6 +50,7 @@ class Model:
 
     def __init__(self, graph: Graph, *, functions: dict[tuple[str, str, str], Function] | None = None, opsets: dict[str, int] | None = None,
                  target_opsets: dict[str, int] | None = None, metadata: dict[str, str] | None = None, carried: Any = None):  # fmt: skip
+        expect(graph, Graph, "the graph of the model", "a Graph; graphir.load(path) reads a model from a file")
         self.graph = graph
         self.functions = functions or {}
         self.opsets = opsets or {}
@@ -89,10 +101,13 @@ class Model:
         short = [a for a, v in table.items() if v in meant]
         if len(short) == 1:
             return short[0], table[short[0]]
-        import difflib
+        close = f"; did you mean {', '.join(short[:_SHOWN])}?" if short else near(address, table) or self._there_is(table)
+        raise KeyError(f"no value {address!r} in the model{close}")
 
-        near = short or difflib.get_close_matches(address, table, n=3)
-        raise KeyError(f"no value {address!r} in the model" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    def _there_is(self, table: dict[str, Value]) -> str:
+        """What an error adds where nothing is like a name: inputs, outputs and weights, the first few."""
+        names = [*dict.fromkeys([v.name for v in (*self.inputs, *self.outputs)] + [a for a, v in table.items() if isinstance(v, Weight)])]
+        return f"; there are {', '.join(names[:_SHOWN])}{', ...' * (len(names) > _SHOWN)}" if names else ""
 
     # ---- updates --------------------------------------------------------------------------------------------------------------------
 
@@ -138,6 +153,11 @@ class Model:
         model.gradients = dict(self.gradients)
         model.training = list(self.training)
         return model
+
+    def __getattr__(self, name: str) -> Any:
+        """Only what is not there comes here. Raises AttributeError, which says where it is."""
+        call = next((call for call, names in _ELSEWHERE.items() if name in names.split()), None)
+        raise AttributeError(f"a Model has no {name!r}" + (f"; {call}" if call else ""), name=name, obj=self)
 
     def __str__(self) -> str:
         from .text import model_text

@@ -3,17 +3,19 @@
 Groups: `graphir.formats` names modules (see Format), `graphir.runtimes` names objects (see Runtime). Ours come through the same door as anyone's.
 """
 
+import errno
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .atomic import write_atomically
 from .budget import Budget, LimitError, Limits
-from .expect import expect, expect_model
+from .expect import expect, expect_model, near
+from .file_kinds import HEAD, Kind, kind_of_bytes, kind_of_file, near_file
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -26,6 +28,14 @@ __all__ = [
 ]  # fmt: skip
 
 FORMATS, RUNTIMES = "graphir.formats", "graphir.runtimes"
+_DEVICES = ("device", "devices", "providers", "provider", "target", "backend")
+_OTHER_NAMES = {  # what people call formats and runtimes
+    "numpy": "cpu np cpuexecutionprovider",
+    "cupy": "gpu cuda nvidia cudaexecutionprovider",
+    "onnxruntime": "ort onnxrt",
+    "gir": "safetensors native",
+    "txt": "text str",
+}
 
 
 class FormatError(ValueError):
@@ -38,7 +48,7 @@ class Format(Protocol):
     A format that is only written, or only read, leaves the other functions out, or raises FormatError in them.
     load and save may take options of their own. Three are known to callers: of load `verify` (check the data of every tensor at once) and `copy`
     (read all at once, and map nothing); and `note` of save and dumps (a function that is told, in a sentence, what the file says otherwise than was asked).
-    A function `recognizes(data) -> bool`, where there is one, tells `loads` what comes through a pipe.
+    One whose files are text has `textual = True`. A function `recognizes(data) -> bool`, where there is one, tells `loads` what comes through a pipe.
     """
 
     suffixes: tuple[str, ...]
@@ -125,18 +135,43 @@ def load(path: str | os.PathLike[str], format: str | None = None, *, verify: boo
     By default as `verify` says, so that what was checked is what is used.
     Raises FormatError where the file is not what it should be, and OSError where it cannot be opened.
     """
+    expect(path, str | os.PathLike, "the path", "the name of a file; graphir.loads(data) reads bytes")
     path = Path(path)
-    name = format or format_of(path)
+    absent = "" if path.exists() else f"there is no such file{near_file(path)}"
+    try:
+        name = format or format_of(path)
+    except FormatError as e:
+        if absent:
+            raise FormatError(f"{absent} ({e})") from None
+        raise _explained(e, str(path), kind_of_file(path), "") from None
     read = _door(name, "load", "read")
+    if absent:
+        raise FileNotFoundError(errno.ENOENT, absent, str(path))
     wanted = {"verify": verify, "copy": verify if copy is None else copy}
     known = inspect.signature(read).parameters
-    return read(path, **{option: True for option, is_wanted in wanted.items() if is_wanted and option in known})
+    try:
+        return read(path, **{option: True for option, is_wanted in wanted.items() if is_wanted and option in known})
+    except FormatError as e:
+        raise _explained(e, str(path), kind_of_file(path), name) from e.__cause__
 
 
 def loads(data: bytes, format: str | None = None) -> "Model":
     """The model in these bytes. format: its name; by default the first bytes tell. Raises FormatError where they are not what they should be."""
     expect(data, bytes | bytearray | memoryview, "the data", "the bytes of a file; graphir.load(path) reads one by its name")
-    return _door(format or _recognized(data), "loads", "read")(data)
+    name = format or _recognized(data)
+    read = _door(name, "loads", "read")
+    try:
+        return read(data)
+    except FormatError as e:
+        raise _explained(e, "the data", kind_of_bytes(bytes(data[:HEAD])), name) from e.__cause__
+
+
+def _explained(e: FormatError, what: str, kind: Kind | None, format: str) -> FormatError:
+    """The error for what could not be read, which begins with what it is instead, where that is known. format: what it was taken for."""
+    module = _load(FORMATS, format) if format in installed(FORMATS) else None
+    if kind is None or getattr(module, "textual", False) or (kind.name.endswith("gir file") and format == "gir"):
+        return e
+    return FormatError(f"{what}: it is {kind.name}, and no model: {kind.remedy}")
 
 
 def save(
@@ -180,6 +215,7 @@ def compile(model: "Model", runtime: str | Runtime = "numpy", **options: Any) ->
     reason = found.unavailable()
     if reason is not None:
         raise RuntimeError(f"runtime {found.name} cannot run here: {reason}")
+    _check_options(f"runtime {found.name}", found.compile, options)
     return found.compile(model, **options)
 
 
@@ -241,11 +277,19 @@ def _load(group: str, name: str) -> Any:
     points = installed(group)
     kind = group.removeprefix("graphir.").removesuffix("s")
     if name not in points:
-        raise (FormatError if group == FORMATS else ValueError)(f"no {kind} is called {name!r}; installed: {', '.join(points) or 'none'}")
+        raise (FormatError if group == FORMATS else ValueError)(
+            f"no {kind} is called {name!r}; installed: {', '.join(points) or 'none'}{_meant(name, points)}"
+        )
     try:
         return points[name].load()
     except (ImportError, AttributeError) as e:
         raise ImportError(f"{kind} {name} ({points[name].value}) cannot be imported: {e}") from e
+
+
+def _meant(name: str, points: Iterable[str]) -> str:
+    """What an error adds about a name that is not known."""
+    other = next((known for known, names in _OTHER_NAMES.items() if name.lower().partition(":")[0] in names.split()), None)
+    return f"; did you mean {other}?" if other is not None and other in points else near(name, points)
 
 
 def _door(name: str, function: str, done: str) -> Callable[..., Any]:
@@ -288,10 +332,13 @@ def _check_options(whose: str, function: Callable[..., Any], options: Mapping[st
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    known = [p.name for p in parameters][2 if function.__name__ == "save" else 1 :]
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.default is not p.empty]
     for name in options:
         if name not in known:
-            raise TypeError(f"{whose} takes no option {name!r}; it takes {', '.join(known) or 'none'}")
+            hint = "; what it runs on is chosen by the runtime: runtime='cupy' is a GPU" * (
+                name in _DEVICES and whose.startswith("runtime")
+            )
+            raise TypeError(f"{whose} takes no option {name!r}; it takes {', '.join(known) or 'none'}{hint or near(name, known)}")
 
 
 class _Broken:

@@ -24,6 +24,7 @@ from .tensors import SparseTensor, Tensor
 from .types import Type, map_dims
 
 suffixes = (".txt",)
+textual = True
 _WHOLE = 8  # tensors of at most so many elements are printed whole
 
 

@@ -15,6 +15,7 @@ from .process import give_up
 # Control characters, those that turn the direction of text, and halves of surrogate pairs.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PARAMETER = re.compile(r"`(\w+)`")
+_LONG, _ENDS = re.compile(r"\S{300,}"), 60
 WIDTH = 120
 
 
@@ -23,15 +24,20 @@ def clean(text: object, keep: str = "") -> str:
     return _CONTROL.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode(), str(text))
 
 
+def shortened(text: object) -> str:
+    """The text without the middle of very long words: names of a file may have millions of letters."""
+    return _LONG.sub(lambda m: f"{m[0][:_ENDS]}...{m[0][-_ENDS:]}", str(text))
+
+
 def say(text: object = "") -> None:
     """Print one line."""
-    click.echo(clean(text))
+    click.echo(clean(shortened(text)))
 
 
 def say_error(text: object) -> None:
     """Print on stderr. Where nobody can read that, the exit status alone must say it."""
     try:
-        click.echo(clean(text, keep="\n"), err=True)
+        click.echo(clean(shortened(text), keep="\n"), err=True)
     except OSError:
         give_up(sys.stderr)
 
@@ -60,7 +66,7 @@ def say_json(data: Any) -> None:
 
 def say_columns(rows: Iterable[Sequence[object]]) -> None:
     """Print rows with their columns aligned; what is too wide for the last one goes on below it."""
-    rows = [[clean(x) for x in row] for row in rows]
+    rows = [[clean(shortened(x)) for x in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     indent = sum(w + 2 for w in widths[:-1])
     for row in rows:

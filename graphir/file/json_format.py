@@ -13,6 +13,7 @@ from .message import encode
 from .reader import decode
 
 suffixes = (".json",)
+textual = True
 
 
 def load(path: Path) -> Model:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TypedDict, Unpack
 
+from ..expect import near
 from ..ir import Graph, Node, Value
 from ..model import Model
 from ..ops._gradient import TIED, TIES, GradientError, declare_none, is_float
@@ -76,6 +77,8 @@ class Marks(dict[Value, Value]):
 @contextmanager
 def marked(model: Model, **how: Unpack[How]) -> Iterator[Marks]:
     """Let gradients pass so for a while. Raises KeyError for a name that nothing has, GradientError for what cannot be marked so, ValueError."""
+    if odd := how.keys() - How.__annotations__:
+        raise TypeError(f"there is no option {min(odd)!r}; expected {', '.join(How.__annotations__)}{near(min(odd), How.__annotations__)}")
     ties = how.get("ties", "pytorch")
     if ties not in TIES:
         raise ValueError(f"ties is {ties!r}; expected {' or '.join(TIES)}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 
 from ..dtypes import FLOATS
+from ..expect import near
 from ..ir import Node, Value, Weight
 from ..model import Model
 from ..ops._cause import why
@@ -47,7 +48,9 @@ def trained(model: Model, wrt: Sequence[str] | None, note: Callable[[str], objec
     for pattern in wrt:
         matches = {a: w for a, w in floats.items() if a == pattern or fnmatchcase(a, pattern)}
         if not matches:
-            model.find(pattern)  # raises KeyError with near misses
+            if pattern not in model.addresses():
+                shown = f"{', '.join([*floats][:8])}{', ...' * (len(floats) > 8)}"
+                raise KeyError(f"no value {pattern!r} in the model{near(pattern, floats) or f'; the weights are {shown}'}")
             raise GradientError(f"{pattern} is no weight of floats of the main graph; name weights to train")
         found.update(matches)
     return found

@@ -130,7 +130,7 @@ def _lacks(what: str, key: str, inputs: Mapping[str, Value], data: Arrays, targe
     if key == target.key and others:
         return f"{text}; name with `target` what is to be learned, such as {others[0]}"
     close = near(key, others)
-    return f"{text}{close or '; keys are the names of the inputs'}" + ": save it under the name of the input" * bool(close)
+    return f"{text}{f'{close} Keys are the names of the inputs' if close else '; keys are the names of the inputs'}"
 
 
 def _suited(given: _Given, x: Any, note: Callable[[str], object]) -> np.ndarray:

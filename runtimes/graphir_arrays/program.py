@@ -11,7 +11,7 @@ import numpy as np
 from graphir.budget import Budget, Limits
 from graphir.collector import collector_paused
 from graphir.dtypes import STRING, as_dtype
-from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing
+from graphir.feeds import States, as_array, check_call, check_names, checked, checked_parts, missing
 from graphir.ir import Node, Value, Weight
 from graphir.mapped import MappedFile, check_files, mapped_file
 from graphir.model import Model
@@ -109,6 +109,8 @@ class Program(Turns):
     # ---- running --------------------------------------------------------------------------------------------------------------------
 
     def _run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None) -> dict[str, Any]:
+        if feeds.__class__ is not dict:
+            check_call(self._model.inputs, feeds, fetch)
         fetch = [fetch] if isinstance(fetch, str) else fetch
         addresses = tuple(dict.fromkeys(fetch)) if fetch is not None else self._outputs
         updates = self._updates if fetch is None else ()

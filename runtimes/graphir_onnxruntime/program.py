@@ -12,7 +12,7 @@ import onnxruntime
 import graphir
 from graphir.collector import collector_paused
 from graphir.dtypes import as_dtype
-from graphir.feeds import States, as_array, check_names, checked, checked_parts, missing, other_state
+from graphir.feeds import States, as_array, check_call, check_names, checked, checked_parts, missing, other_state
 from graphir.ir import Weight
 from graphir.mapped import MappedFile, check_files, mapped_file
 from graphir.model import Model
@@ -72,6 +72,8 @@ class OrtProgram(Turns):
     # ---- running --------------------------------------------------------------------------------------------------------------------
 
     def _run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None) -> dict[str, Any]:
+        if feeds.__class__ is not dict:
+            check_call(self._given.inputs, feeds, fetch)
         fetch = [fetch] if isinstance(fetch, str) else fetch
         for a in fetch or ():
             if a not in self._found:
