@@ -1,5 +1,6 @@
 """The command line: parses, calls, prints. The verbs import what they need when they run, so that --help answers at once."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
