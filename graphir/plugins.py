@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS", "RUNTIMES", "Budget", "Format", "FormatError", "LimitError", "Limits", "Program", "Runtime", "RuntimeFacts", "compile", "dumps",
-    "expect_limits", "format_of", "installed", "kept_limits", "load", "loads", "runtime_facts", "runtimes", "save", "write_atomically",
+    "expect_limits", "format_of", "installed", "kept_limits", "load", "loads", "maps_devices", "runtime_facts", "runtimes", "save", "write_atomically",
 ]  # fmt: skip
 
 FORMATS, RUNTIMES = "graphir.formats", "graphir.runtimes"
@@ -105,7 +105,8 @@ class Runtime(Protocol):
     """What compiles models into programs. The name of its entry point is the runtime's name.
 
     One may have a method `version() -> str`, which tells the library that it stands on, with its version; it is asked where the runtime can run.
-    And `keeps`, the names of those Limits that its programs keep, where that is not all of them.
+    And `keeps`, the names of those Limits that its programs keep, where that is not all of them; and `maps_devices`, true where it maps so much
+    memory of a device that the memory of its process tells nothing: the command line then leaves that unbounded.
     """
 
     name: str
@@ -233,6 +234,11 @@ def runtimes() -> dict[str, Runtime]:
 def kept_limits(runtime: str) -> Sequence[str]:
     """The names of the Limits that programs of a runtime keep. Raises ValueError where no such runtime is installed."""
     return getattr(_load(RUNTIMES, runtime), "keeps", Limits._fields)
+
+
+def maps_devices(runtime: str) -> bool:
+    """Whether a runtime maps memory of a device. Raises ValueError where no such runtime is installed."""
+    return getattr(_load(RUNTIMES, runtime), "maps_devices", False)
 
 
 class RuntimeFacts(NamedTuple):

@@ -5,8 +5,8 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import click
@@ -21,7 +21,8 @@ BASE = Limits(memory=512 << 20, trips=1_000_000, seconds=3.0)
 MEMORY_PER_BYTE = 8
 SECONDS_PER_BYTE = 2e-6
 
-SLACK = 256 << 20  # bytes beside arrays: libraries, the graph itself, what kernels set aside
+SLACK = 192 << 20  # bytes beside arrays: libraries, the graph itself, what kernels set aside
+PER_PROCESSOR = 80 << 20  # of which each has a thread in some libraries, with memory of its own, most of it never touched
 GRACE = 1.0  # seconds until a verb that does not stop is ended
 
 
@@ -65,9 +66,10 @@ def limit_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(verb)
     def limited(*args: Any, limit_memory: int | None, limit_trips: int, limit_seconds: float | None, **options: Any) -> Any:
-        _say_unkept(options.get("runtime"), options.get("against"))
+        runtimes = list(filter(None, dict.fromkeys((options.get("runtime"), options.get("against")))))
+        on_device = _say_unkept(runtimes)
         budget = VerbBudget(limit_memory, limit_trips, limit_seconds)
-        with _guarded(budget):
+        with _guarded(budget, bound_memory=not on_device):
             return verb(*args, budget=budget, **options)
 
     for option in reversed(OPTIONS):
@@ -92,10 +94,10 @@ OPTIONS = (
 
 
 @contextmanager
-def _guarded(budget: VerbBudget) -> Iterator[None]:
+def _guarded(budget: VerbBudget, bound_memory: bool = True) -> Iterator[None]:
     """Hold a verb to its budget even where it asks for nothing on the way: the system refuses memory, and another thread looks at the clock."""
     watch = _Watch(budget)
-    with _memory_bound(budget):
+    with _memory_bound(budget) if bound_memory else nullcontext():
         try:
             with watch:
                 yield
@@ -153,7 +155,7 @@ def _memory_bound(budget: VerbBudget) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
 
     def bound() -> None:
-        wanted = used + (budget.limits.memory or 0) + SLACK
+        wanted = used + (budget.limits.memory or 0) + SLACK + PER_PROCESSOR * (os.cpu_count() or 1)
         known = [n for n in (wanted, soft, hard) if n != resource.RLIM_INFINITY]
         resource.setrlimit(resource.RLIMIT_DATA, (min(known), hard))
 
@@ -175,14 +177,18 @@ def _bytes_of_data() -> int | None:
         return None
 
 
-def _say_unkept(*runtimes: str | None) -> None:
-    """Note which of the limits on the command line a runtime does not keep. Raises ValueError for a runtime that is not there."""
-    from ..plugins import kept_limits
+def _say_unkept(runtimes: Iterable[str]) -> bool:
+    """Note which of the limits on the command line a runtime does not keep. Returns whether one maps memory of a device.
+
+    Raises ValueError for a runtime that is not there.
+    """
+    from ..plugins import kept_limits, maps_devices
 
     context = click.get_current_context()
     given = [n for n in Limits._fields if context.get_parameter_source(f"limit_{n}") is ParameterSource.COMMANDLINE]
-    for runtime in filter(None, dict.fromkeys(runtimes)):
+    for runtime in runtimes:
         kept = kept_limits(runtime)
         for name in given:
             if name not in kept:
                 say_note(f"{runtime} does not keep --limit-{name}")
+    return any(map(maps_devices, runtimes))

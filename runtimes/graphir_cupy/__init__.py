@@ -25,6 +25,7 @@ class CupyRuntime:
 
     name = "cupy"
     overrides = "graphir_cupy.kernels"
+    maps_devices = True
 
     def __init__(self, libraries: Callable[[], tuple[Any, Any]] = _installed):
         self._libraries = libraries
