@@ -279,7 +279,10 @@ def calls(*names: tuple[str, str]) -> ModelProto:
 
 STRUCTURE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "unknown input": (lambda: broken(lambda g: g.node[0].input.append("ghost")), r"node 'y' \(Add\): the input 'ghost' is not made before it"),
-    "forward reference": (lambda: broken(lambda g: g.node.insert(0, helper.make_node("Neg", ["y"], ["n"]))), "the input 'y' is not made before it"),
+    "cycle by way of another": (
+        lambda: broken(lambda g: [g.node.insert(0, helper.make_node("Neg", ["y"], ["n"])), g.node[1].input.append("n")]),
+        r"the input 'y' is not made before it, .* 'n' -> 'y' -> 'n'",
+    ),
     "cycle": (lambda: broken(lambda g: g.node[0].input.append("y")), "the input 'y' is not made before it"),
     "made twice": (lambda: broken(lambda g: g.node.append(helper.make_node("Neg", ["x"], ["y"]))), "the output 'y' is defined already"),
     "made over an input": (lambda: broken(lambda g: g.node.append(helper.make_node("Neg", ["x"], ["x"]))), "the output 'x' is defined already"),

@@ -213,3 +213,26 @@ def test_updates_have_no_place_in_a_graph() -> None:
     model.update(model.graph.weights["w"], model.graph.weights["w"])
     with pytest.raises(FormatError, match="updates its weights"):
         graphir_onnx.to_proto(model)
+
+
+UNTYPED = {
+    "an output": "g (float[3] x) => (o) { o = Optional (x) }",
+    "of the smallest floats": "g (float[3] x) => (o) { o = Cast <to = 17> (x) }",
+    "a branch's": "g (float[3] x, bool c) => (o) { o = If (c) <then_branch = t () => (p) { p = Optional (x) }, else_branch = e () => (q) { q = Optional (x) }> }",
+}
+
+
+@pytest.mark.parametrize("text", UNTYPED.values(), ids=UNTYPED)
+@pytest.mark.parametrize("ir_version", [3, 7])
+def test_a_type_that_the_file_does_not_say_asks_for_no_ir_version(text: str, ir_version: int) -> None:
+    """What is inferred of an output is not written where the file says no type of it."""
+    proto = onnx.parser.parse_model(f'<ir_version: {ir_version}, opset_import: ["": 19]> {text}')
+    for graph in (proto.graph, *(a.g for node in proto.graph.node for a in node.attribute if a.HasField("g"))):
+        for v in graph.output:
+            v.ClearField("type")
+    model = graphir_onnx.from_proto(proto)
+    for m in (model, model.copy(), graphir.loads(graphir.dumps(model, "gir"))):
+        assert graphir.dumps(m, "onnx") == proto.SerializeToString()
+    output = model.outputs[0]
+    output.declared = output.type
+    assert graphir_onnx.to_proto(model).ir_version == (9 if "17" in text else 8)

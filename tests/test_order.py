@@ -36,7 +36,7 @@ ROWS = {row.build.__name__: row for row in (*test_control_gradients.ROWS, *test_
 def other_orders(model: Model) -> list[Model]:
     """The same model, read from files in other orders."""
     proto = to_proto(model)
-    found = [from_proto(shuffled(proto, seed, allowed)) for seed, allowed in ((0, True), (1, True))]
+    found = [from_proto(shuffled(proto, seed, allowed)) for seed, allowed in ((0, True), (1, False))]
     assert [verify(m) for m in found] == [[], []]
     return found
 

@@ -65,21 +65,23 @@ def from_proto(proto: ModelProto | bytes) -> Model:
         raise FormatError(f"the message cannot be serialized: {e}") from None
 
 
-def to_proto(model: Model, *, opset: int | None = None, ir_version: int | None = None, note: Note = nobody) -> ModelProto:
+def to_proto(
+    model: Model, *, opset: int | None = None, ir_version: int | None = None, sort: bool = False, note: Note = nobody
+) -> ModelProto:  # fmt: skip
     """The model as a ModelProto. Tensors that came from other files keep pointing there.
 
     opset: the version of ai.onnx to write in; by default that of the file it came from, else as low as can be; raised as far as the nodes need it.
-    ir_version: likewise. note: is called with a sentence that names the operator where the file's own version had to be raised, as `note=print`.
+    ir_version: likewise. sort: write nodes in topological order, even where nothing was changed in a file that has them in another. note: is called with a sentence that names the operator where the file's own version had to be raised, as `note=print`.
     Raises FormatError for what ONNX, or the version that was asked for, cannot say.
     """
-    return _to_proto(model, opset, ir_version, entries_of, note)
+    return _to_proto(model, opset, ir_version, entries_of, note, sort)
 
 
 def dumps(
     model: Model, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None, without: Collection[str] = (),
-    note: Note = nobody,
+    sort: bool = False, note: Note = nobody,
 ) -> bytes:  # fmt: skip
-    """The bytes of an .onnx file, with all data in it that is at hand. opset, ir_version, note: see `to_proto`.
+    """The bytes of an .onnx file, with all data in it that is at hand. opset, ir_version, sort, note: see `to_proto`.
 
     without: names of weights of the main graph whose data is left out, as if it lay in another file: for those who hand it over by themselves.
     """
@@ -93,21 +95,21 @@ def dumps(
             return embed(tensor)
         return {"location": "elsewhere", "offset": "0", "length": str(nbytes(tensor.dtype, tensor.elements))}
 
-    return _serialized(_to_proto(model, opset, ir_version, place, note))
+    return _serialized(_to_proto(model, opset, ir_version, place, note, sort))
 
 
 def save(
     model: Model, path: Path, *, opset: int | None = None, ir_version: int | None = None, external_data: bool | None = None,
-    note: Note = nobody,
+    sort: bool = False, note: Note = nobody,
 ) -> None:  # fmt: skip
-    """Write an .onnx file, whole or not at all. opset, ir_version, note: see `to_proto`.
+    """Write an .onnx file, whole or not at all. opset, ir_version, sort, note: see `to_proto`.
 
     external_data: True puts the data of big tensors into NAME.onnx.data beside it; False puts all data into the file;
     None leaves each where it was, in files of the same names as before, unless the file would grow too big for protobuf.
     """
     path = Path(path)
     try:
-        _save(model, path, lambda place: _to_proto(model, opset, ir_version, place, note), external_data, note)
+        _save(model, path, lambda place: _to_proto(model, opset, ir_version, place, note, sort), external_data, note)
     except FormatError as e:
         raise FormatError(f"{path}: {e}") from None
 
@@ -129,10 +131,10 @@ def _save(model: Model, path: Path, proto: Callable[[Any], ModelProto], external
     write_with_data_where_it_was(path, data, {} if external_data is False else outside)
 
 
-def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any, note: Note) -> ModelProto:
+def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: Any, note: Note, sort: bool) -> ModelProto:
     try:
         model, opsets, ir_version = placed(model, opset, ir_version, note)
-        return write(model, opsets, ir_version, place)
+        return write(model, opsets, ir_version, place, sort)
     except RecursionError:
         raise FormatError("its graphs are nested too deep for an ONNX file") from None
 

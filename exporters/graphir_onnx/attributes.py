@@ -13,7 +13,7 @@ from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 from graphir.types import Type
 
-from .elements import ENUMS, decode_type, encode_type, quoted
+from .elements import ENUMS, decode_type, encode_type, quoted, within
 
 FLOAT, INT, STRING, TYPE = AttributeProto.FLOAT, AttributeProto.INT, AttributeProto.STRING, AttributeProto.TYPE_PROTO
 FLOATS, INTS, STRINGS, TYPES = AttributeProto.FLOATS, AttributeProto.INTS, AttributeProto.STRINGS, AttributeProto.TYPE_PROTOS
@@ -51,7 +51,7 @@ def decode_attributes(op: Operator, protos: Any, child: ReadChild) -> dict[str, 
         try:
             x = decode_attribute(proto, child)
         except FormatError as e:
-            raise FormatError(f"attribute {quoted(name)}: {e}") from None
+            raise within(f"attribute {quoted(name)}", e) from None
         if x.__class__ is int and name in specs and specs[name].kind == "dtype":
             if x == 0:
                 continue  # no type given, which is what leaving it out says

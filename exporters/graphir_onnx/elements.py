@@ -10,6 +10,7 @@ from onnx import TensorProto, TypeProto, ValueInfoProto
 
 from graphir.dim_text import as_dim
 from graphir.dims import Dim, Expr, Shape, Symbol, unknown
+from graphir.plugins import FormatError
 from graphir.types import MapType, OpaqueType, OptionalType, SequenceType, SparseTensorType, TensorType, Type
 
 DTYPES: dict[int, np.dtype] = {n: onnx.helper.tensor_dtype_to_np_dtype(n) for n in TensorProto.DataType.values() if n}
@@ -28,6 +29,11 @@ def domain_of(domain: str) -> str:
 def reason(e: ValueError) -> str:
     """What is wrong with a message, in a line."""
     return f"the name {quoted(e.object)} is not UTF-8" if isinstance(e, UnicodeDecodeError) else str(e)
+
+
+def within(where: str, e: ValueError) -> FormatError:
+    """The error, of its kind, with the place where it arose."""
+    return (type(e) if isinstance(e, FormatError) else FormatError)(f"{where}: {reason(e)}")
 
 
 # ---- types --------------------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import GraphProto, TensorProto
 
 from graphir.dtypes import DTYPES
 from graphir.expect import expect
@@ -20,6 +20,7 @@ from graphir.types import MapType, OpaqueType, OptionalType, SequenceType, Spars
 
 from .attributes import children
 from .elements import ENUMS, quoted
+from .headers import untyped
 
 OLDEST = {"": 13, "ai.onnx.ml": 3}  # models built here are written no older: what is older few readers still test
 NEWEST_IR = int(onnx.IR_VERSION)
@@ -225,8 +226,11 @@ def needed_ir(model: Model) -> int:
 
 
 def _ir_of_graph(graph: Graph) -> set[int]:
-    ends = {*graph.inputs, *graph.outputs}
-    types = {v.declared for v in graph.values()} | {v.type for v in ends}
+    newer = [v for v in {*graph.inputs, *graph.outputs} if v.declared is None and _ir_of_type(v.type) > 3]
+    if newer and graph.carried and "encoded" in graph.carried:  # what has no type in the file gets none
+        without = untyped(GraphProto.FromString(graph.carried["encoded"]))
+        newer = [v for v in newer if v.name not in without]
+    types = {v.declared for v in graph.values()} | {v.type for v in newer}
     found = {3, *map(_ir_of_type, types)}
     for w in graph.weights.values():
         found |= {6 if isinstance(w.tensor, SparseTensor) else 4 if w.kind != "default" else 3, _IR.get(w.tensor.dtype, 3)}

@@ -1,7 +1,7 @@
 """From ModelProto to Model. Every element is encoded back at once; where that gives other bytes, it keeps its origin."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -13,15 +13,18 @@ from graphir.collector import collector_paused
 from graphir.ir import Graph, Operator, Value, Weight
 from graphir.model import Function, Model
 from graphir.ops import OPSETS, lookup
+from graphir.ops.training import gradient
 from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 from graphir.types import Type
 
 from . import headers, wire
 from .attributes import CHILDREN, ReadChild, decode_attribute, decode_attributes
-from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted, reason
+from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, domain_of, quoted, reason, within
 from .external import external_tensors, find_nothing
 from .lowest import NEWEST_IR, imports, needed_ir
+from .order import KEY as ORDER
+from .order import NotMade, label, named_by, note, sorted_places
 from .origin import keep
 from .tensors import FindData, decode_sparse, decode_tensor
 
@@ -35,7 +38,11 @@ def read(data: bytes | memoryview, find: FindData = find_nothing) -> Model:
         raise FormatError("it holds no graph; expected an ONNX model")
     with collector_paused():
         try:
-            model = Reader(find, big).model(proto)
+            try:
+                model = Reader(find, big).model(proto)
+            except NotMade:
+                proto, big = parse(data)  # the first try has emptied the message
+                model = Reader(find, big, sorts=True).model(proto)
         except RecursionError:
             raise FormatError("its graphs are nested too deep") from None
         except UnicodeDecodeError as e:
@@ -74,11 +81,17 @@ class Scope(dict[str, Any]):
 
 
 class Reader:
-    """Reads one model. Messages are emptied on the way: what is left of an element when its children are gone is its header."""
+    """Reads one model. Messages are emptied on the way: what is left of an element when its children are gone is its header.
 
-    def __init__(self, find: FindData, big: dict[int, memoryview]):
+    sorts: nodes may stand in any order. Where not, NotMade is raised for one that stands too early.
+    """
+
+    def __init__(self, find: FindData, big: dict[int, memoryview], sorts: bool = False):
         self.find = find
         self.big = big
+        self.sorts = sorts
+        self.places: dict[Graph, list[int]] = {}  # where nodes stood that had to be sorted
+        self.odd: list[str] = []  # what `graphir.passes.check` is to say of the file
         self.types = TypeCodec()
         self.functions: set[tuple[str, str, str]] = set()
         self.operators: dict[tuple[str, str, str], Operator] = {}
@@ -107,10 +120,12 @@ class Reader:
         for field in ("graph", "functions", "training_info"):
             proto.ClearField(field)
         carried = self._unimported(headers.model_notes(proto), opsets, graph)
-        odd = list(_odd(proto, model, carried))
+        odd = [*_odd(proto, model, carried), *self.odd]
         model.carried = keep(carried, proto, headers.model(model.opsets, model, carried)) or {}
         if odd:
             model.carried["odd"] = odd
+        if self.places:
+            model.carried[ORDER] = note(model, self.places)
         if needed_ir(model) > proto.ir_version:
             model.carried["needed_ir"] = needed_ir(model)
         return model
@@ -134,7 +149,7 @@ class Reader:
             for a in proto.attribute_proto:
                 attributes[a.name] = decode_attribute(a, child)
         except FormatError as e:
-            raise FormatError(f"{where}: {e}") from None
+            raise within(where, e) from None
         proto.ClearField("node")
         carried = decode_notes(proto)
         domain = domain_of(proto.domain)
@@ -149,7 +164,7 @@ class Reader:
         try:
             self._graph(proto, graph, outer, big)
         except (FormatError, UnicodeDecodeError) as e:
-            raise FormatError(f"graph {quoted(proto.name)}: {reason(e)}") from None
+            raise within(f"graph {quoted(proto.name)}", e) from None
 
     def _graph(self, proto: GraphProto, graph: Graph, outer: Scope | None, big: dict[int, memoryview]) -> None:
         scope = Scope(outer)
@@ -210,19 +225,31 @@ class Reader:
         except KeyError:
             value = None
         if value is None:
-            raise FormatError(f"the {what} {quoted(name)} is made by no node, and is no input and no initializer")
+            raise NotMade(f"the {what} {quoted(name)} is made by no node, and is no input and no initializer")
         return value
 
     # ---- nodes ----------------------------------------------------------------------------------------------------------------------
 
-    def nodes(self, protos: Iterable[NodeProto], graph: Graph, scope: Scope, declared: dict[str, Type]) -> None:
+    def nodes(self, protos: Sequence[NodeProto], graph: Graph, scope: Scope, declared: dict[str, Type]) -> None:
         """Append the nodes to `graph`, their outputs to `scope`."""
-        for proto in protos:
+        for proto in self._sorted(protos, graph) if self.sorts else protos:
             try:
                 self._node(proto, graph, scope, declared)
             except (FormatError, UnicodeDecodeError) as e:
-                label = proto.name or next(iter(proto.output), "")
-                raise FormatError(f"node {quoted(label)} ({quoted(proto.op_type)[1:-1]}): {reason(e)}") from None
+                raise within(f"node {quoted(label(proto))} ({quoted(proto.op_type)[1:-1]})", e) from None
+
+    def _sorted(self, protos: Sequence[NodeProto], graph: Graph) -> Sequence[NodeProto]:
+        """The nodes in an order in which each reads what was made before it. Notes where they stood."""
+        places = sorted_places(protos)
+        moved = next((i for i, place in enumerate(places) if i != place), None)
+        if moved is None:
+            return protos
+        early, late = (quoted(label(protos[i])) for i in (moved, places[moved]))
+        self.odd.append(
+            f"graph {quoted(graph.name)}: its nodes are in no topological order: {early} stands before {late}, on which it depends"
+        )
+        self.places[graph] = places
+        return [protos[i] for i in places]
 
     def _node(self, proto: NodeProto, graph: Graph, scope: Scope, declared: dict[str, Type]) -> None:
         key = (proto.domain, proto.op_type, proto.overload)
@@ -232,9 +259,11 @@ class Reader:
             inputs = tuple([scope[name] for name in read])
         except KeyError:
             name = next(n for n in read if not _has(scope, n))
-            raise FormatError(
+            raise NotMade(
                 f"the input {quoted(name)} is not made before it; expected the name of a value of this graph or one around it"
             ) from None
+        if op is gradient and not self.sorts and not all(_has(scope, name) for name in named_by(proto)):
+            raise NotMade("it names what is not made before it")
         attributes = decode_attributes(op, proto.attribute, self._children(graph, scope)) if proto.attribute else {}
         names = list(proto.output)
         types = [declared.get(n) for n in names] if declared else [None] * len(names)

@@ -1,6 +1,6 @@
 """From Model to ModelProto: each element's header, laid over its origin where it has one, then its children."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TrainingInfoProto
@@ -16,30 +16,33 @@ from . import headers
 from .attributes import CHILDREN, children, kind_of
 from .elements import TypeCodec, quoted
 from .lowest import imports
+from .order import in_file_order
 from .origin import restore
 from .tensors import encode_sparse, encode_tensor
 
 Place = Callable[[Tensor], Mapping[str, str] | None]
 
 
-def write(model: Model, opsets: Mapping[str, int], ir_version: int | None, place: Place) -> ModelProto:
+def write(model: Model, opsets: Mapping[str, int], ir_version: int | None, place: Place, sort: bool = False) -> ModelProto:
     """The message of a model whose nodes stand in these opsets. place: says of a tensor where its data lies, if in another file.
 
-    ir_version: None leaves it as the model's file had it. Raises FormatError for what ONNX cannot say.
+    ir_version: None leaves it as the model's file had it. sort: also where the file had the nodes in another order. Raises FormatError for what ONNX cannot say.
     """
     if model.updates:
         raise FormatError(
             "the model updates its weights when it runs, which a plain ONNX graph cannot say; clear `updates` to export the graph"
         )
-    return Writer(place).model(model, opsets, ir_version)
+    return Writer(place, sort).model(model, opsets, ir_version)
 
 
 class Writer:
     """Writes one model."""
 
-    def __init__(self, place: Place):
+    def __init__(self, place: Place, sort: bool = False):
         self.place = place
         self.types = TypeCodec()
+        self.sort = sort
+        self.orders: Mapping[Graph, Sequence[Node]] = {}
 
     def model(self, model: Model, opsets: Mapping[str, int], ir_version: int | None) -> ModelProto:
         """The whole model."""
@@ -47,6 +50,7 @@ class Writer:
         carried = dict(built if model.carried is None else model.carried)
         if ir_version is not None:
             carried["ir_version"] = ir_version
+        self.orders = {} if self.sort else in_file_order(model)
         proto = ModelProto()
         restore(proto, carried, headers.model(opsets, model, carried))
         self.graph(proto.graph, model.graph)
@@ -66,7 +70,7 @@ class Writer:
         self._children(proto.attribute_proto, function.attributes)
         for name, weight in graph.weights.items():  # functions have no initializers
             self._constant(proto.node.add(), name, weight.tensor)
-        for node in graph.nodes:
+        for node in self.orders.get(graph, graph.nodes):
             self.node(proto.node.add(), node)
 
     def graph(self, proto: GraphProto, graph: Graph) -> None:
@@ -83,7 +87,7 @@ class Writer:
                 encode_sparse(proto.sparse_initializer.add(), weight.tensor, self.place, name)
             else:
                 encode_tensor(proto.initializer.add(), weight.tensor, self.place(weight.tensor), name)
-        for node in graph.nodes:
+        for node in self.orders.get(graph, graph.nodes):
             self.node(proto.node.add(), node)
 
     def node(self, proto: NodeProto, node: Node) -> None:

@@ -22,6 +22,7 @@ from .model_file import format_option, kind_of, model_argument, opset_option, re
     help="The version of the ONNX file format to write. [default: the lowest that does]",
 )
 @click.option("--external-data/--embed", default=None, help="Weights in a file of their own beside the model, or inside it.")
+@click.option("--sort", is_flag=True, default=None, help="Nodes in topological order, where the file has them in another.")
 @limit_options
 def export(
     model_file: str, destination: str, dims: tuple[tuple[str, int], ...], format_: str | None, budget: VerbBudget, **options: Any

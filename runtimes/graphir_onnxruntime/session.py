@@ -120,7 +120,7 @@ def open_session(
             given.add_initializer(name, held[name])
     if big:
         given.add_external_initializers(list(big), [held[name] for name in big])
-    data = graphir.dumps(model, format="onnx", without=list(big))
+    data = graphir.dumps(model, format="onnx", without=list(big), sort=True)
     try:
         if seed is None:
             return onnxruntime.InferenceSession(data, given, providers=["CPUExecutionProvider"])
