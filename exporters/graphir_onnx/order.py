@@ -71,10 +71,10 @@ def read_by(node: NodeProto) -> Iterator[str]:
     for a in node.attribute:
         for body in graphs_of(a):
             yield from _captured(body)
-    yield from named_by(node)
+    yield from _named_by(node)
 
 
-def named_by(node: NodeProto) -> Iterator[str]:
+def _named_by(node: NodeProto) -> Iterator[str]:
     """The names of values that a Gradient node has among its attributes."""
     if node.op_type == gradient.name and domain_of(node.domain) == gradient.domain:
         for a in node.attribute:

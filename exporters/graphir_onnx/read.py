@@ -13,7 +13,6 @@ from graphir.collector import collector_paused
 from graphir.ir import Graph, Operator, Value, Weight
 from graphir.model import Function, Model
 from graphir.ops import OPSETS, lookup
-from graphir.ops.training import gradient
 from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 from graphir.types import Type
@@ -24,7 +23,7 @@ from .elements import TypeCodec, decode_notes, decode_opsets, decode_pairs, doma
 from .external import external_tensors, find_nothing
 from .lowest import NEWEST_IR, imports, needed_ir
 from .order import KEY as ORDER
-from .order import NotMade, label, named_by, note, sorted_places
+from .order import NotMade, label, note, sorted_places
 from .origin import keep
 from .tensors import FindData, decode_sparse, decode_tensor
 
@@ -262,8 +261,6 @@ class Reader:
             raise NotMade(
                 f"the input {quoted(name)} is not made before it; expected the name of a value of this graph or one around it"
             ) from None
-        if op is gradient and not self.sorts and not all(_has(scope, name) for name in named_by(proto)):
-            raise NotMade("it names what is not made before it")
         attributes = decode_attributes(op, proto.attribute, self._children(graph, scope)) if proto.attribute else {}
         names = list(proto.output)
         types = [declared.get(n) for n in names] if declared else [None] * len(names)
