@@ -10,7 +10,7 @@ import onnxruntime
 
 import graphir
 from graphir.addresses import addresses_of_nodes
-from graphir.dtypes import STRING
+from graphir.dtypes import BITS, STRING
 from graphir.ir import Node, Value, Weight
 from graphir.model import Model
 from graphir.ops import Op, decompose
@@ -112,6 +112,8 @@ def open_session(
 
     seed: of the operators that draw numbers, where there are any. Raises Refusal.
     """
+    if any(map(_is_fused_wrongly, (w for graph in model.graphs() for w in graph.weights.values()))):
+        given.add_session_config_entry("session.disable_quant_qdq", "1")
     big = {name: w for name, w in model.graph.weights.items() if _goes_apart(w)}
     for name, w in big.items():
         held.setdefault(name, to_ort(dense(w)))
@@ -145,6 +147,15 @@ def _stays_as_it_is(w: Weight) -> bool:
     return all(
         isinstance(user, Node) and all((user.op.name, i) in _AS_THEY_ARE for i, v in enumerate(user.inputs) if v is w) for user in w.uses
     )
+
+
+def _is_fused_wrongly(w: Weight) -> bool:
+    """Whether ONNX Runtime 1.32 must not join a DequantizeLinear of this weight with the MatMul behind it.
+
+    It multiplies by weights of 2 bits wrongly where the columns are no multiple of four, and refuses those of 4 bits where a body reads them from outside.
+    """
+    bits = BITS.get(w.dtype, 8) if w.type is not None else 8
+    return bits == 2 or (bits == 4 and any(isinstance(user, Node) and user.graph is not w.graph for user in w.uses))
 
 
 def _goes_apart(w: Weight) -> bool:

@@ -37,10 +37,10 @@ def to_ort(array: np.ndarray) -> OrtValue:
         return OrtValue.ortvalue_from_numpy(array)
     if BITS[array.dtype] == array.dtype.itemsize * 8:
         return OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(f"u{array.dtype.itemsize}"), code)
-    value = OrtValue.ortvalue_from_shape_and_type(array.shape, code)
-    data = pack(array)
-    ctypes.memmove(value.data_ptr(), data.ctypes.data, data.nbytes)
-    return value
+    # The shape is that of the elements, of which the first bytes hold several each; the other bytes are never touched. Weights must lie in memory of ours.
+    room, data = np.empty(array.shape, np.uint8), pack(array)
+    room.reshape(-1)[: data.size] = data
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(room, code)
 
 
 def from_ort(value: OrtValue) -> np.ndarray:
