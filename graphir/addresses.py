@@ -4,13 +4,15 @@ An address is the name, behind the names of the nodes in whose bodies it stands,
 Where that was given already, as to the bodies of another node of the same name, `#2`, `#3`, ... tells it apart, in the order of the graph.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from .nodes import Node, Value
 
 if TYPE_CHECKING:
     from .ir import Graph
+
+T = TypeVar("T")
 
 
 def addressed(graph: "Graph", prefix: str = "", branches: bool = True) -> Iterator[tuple[str, "Graph"]]:
@@ -25,36 +27,24 @@ def addressed(graph: "Graph", prefix: str = "", branches: bool = True) -> Iterat
 
 def addresses_of_values(graph: "Graph") -> dict[str, Value]:
     """The values of a graph and its bodies, by address."""
-    found: dict[str, Value] = {}
-    apart = _Apart()
-    for prefix, inner in addressed(graph):
-        for v in inner.values():
-            found[apart(prefix + v.name)] = v
+    return _told_apart((prefix + v.name, v) for prefix, inner in addressed(graph) for v in inner.values())
+
+
+def addresses_of_nodes(graph: "Graph") -> dict[str, Node]:
+    """The nodes of a graph and its bodies, by address: a node without a name is called as its first output."""
+    return _told_apart((prefix + node.label, node) for prefix, inner in addressed(graph) for node in inner.nodes)
+
+
+def _told_apart(named: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """What is named, each under a name of its own."""
+    found: dict[str, T] = {}
+    tried: dict[str, int] = {}  # the number that was given last, of those that were met more than once
+    for address, x in named:
+        if address in found:
+            n = tried.get(address, 1) + 1
+            while f"{address}#{n}" in found:
+                n += 1
+            tried[address] = n
+            address = f"{address}#{n}"
+        found[address] = x
     return found
-
-
-def addresses_of_nodes(graph: "Graph") -> Iterator[tuple[str, Node]]:
-    """The nodes of a graph and its bodies, each behind its address: a node without a name is called as its first output."""
-    apart = _Apart()
-    for prefix, inner in addressed(graph):
-        for node in inner.nodes:
-            yield apart(prefix + node.label), node
-
-
-class _Apart:
-    """Tells apart what would have one address."""
-
-    def __init__(self) -> None:
-        self._given: dict[str, int] = {}  # with the number that was tried last
-
-    def __call__(self, address: str) -> str:
-        n = self._given.get(address)
-        if n is None:
-            self._given[address] = 1
-            return address
-        while True:
-            n += 1
-            found = f"{address}#{n}"
-            if found not in self._given:
-                self._given[address], self._given[found] = n, 1
-                return found

@@ -216,7 +216,7 @@ def test_draws() -> None:
     program.runs = 0
     last = model.outputs[2].name
     assert program.run(feeds, [last])[last].tolist() == first[2].tolist() == alike[2]  # cut down or not
-    addresses = [a for a, node in addresses_of_nodes(model.graph) if node.name == "draw"]
+    addresses = [a for a, node in addresses_of_nodes(model.graph).items() if node.name == "draw"]
     assert addresses == ["n/then_branch/draw", "n/else_branch/draw", *(f"n/{k}_branch/draw#{i}" for i in (2, 3) for k in ("then", "else"))]
 
 

@@ -88,10 +88,10 @@ def cut(model: Model, names: Sequence[str]) -> Model:
             model.graph.drop_weight(v)
         else:
             model.graph.drop_input(v)
-    for address, node in list(addresses_of_nodes(model.graph)):
+    for address, node in addresses_of_nodes(model.graph).items():
         node.name = address
     for function in model.functions.values():
-        for address, node in list(addresses_of_nodes(function.graph)):
+        for address, node in addresses_of_nodes(function.graph).items():
             node.name = address
     return model
 
