@@ -290,3 +290,29 @@ def test_many_of_one_name_take_linear_time() -> None:
     addresses = model.addresses()
     assert len(addresses) == 2 + 3000 * 3 and "n/else_branch/w#3000" in addresses
     assert model.find("n/else_branch/w#2999") is not model.find("n/else_branch/w#3000")
+
+
+def test_a_value_of_a_body_that_is_called_as_a_weight_is_from_outside() -> None:
+    """The weight takes its address for a name, and the other value another; a body that yields its own weight goes on doing so."""
+    graph = Graph("odd")
+    x, flag = graph.input("x", tensor(2)), graph.input("flag", FLAG)
+    then, other = body_in(graph), body_in(graph)
+    w = then.weight("w", np.array([5.0, 7.0]), "state")
+    then.outputs = (w,)
+    with other:
+        yields(other, mul(x, x).named("n/then_branch/w"))
+    (y,) = if_(flag, then_branch=then, else_branch=other)
+    graph.output(mul(y, x), "y")
+    next(n for n in graph.nodes if n.bodies).name = "n"
+    model = Model(graph)
+    assert verify(model) == []
+    made = graphir.gradient(model, wrt="n/then_branch/w")
+    assert verify(made) == []
+    for runtime in ("numpy", "onnxruntime"):
+        for flag, want in ((True, [5.0, 14.0]), (False, [1.0, 8.0])):
+            feeds = {"x": X, "flag": np.asarray(flag)}
+            program = graphir.compile(model, runtime)
+            assert program.run(feeds)["y"].tolist() == want
+            assert program.run(feeds, ["n/then_branch/w"])["n/then_branch/w"].tolist() == [5, 7]
+            got = graphir.compile(made, runtime).run({**feeds, "seed_y": np.ones(2)})
+            assert got["d_n/then_branch/w"].tolist() == (X * flag).tolist() and got["y"].tolist() == want

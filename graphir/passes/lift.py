@@ -1,6 +1,7 @@
 """Weights of bodies, and what Constant nodes hold, as weights of the main graph."""
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -49,4 +50,4 @@ def _free_name(graph: Graph, name: str) -> None:
     """Let values of bodies that have a name take another."""
     for body in graph.walk():
         for v in [v for v in body.values() if v.name == name] if body is not graph else ():
-            v.named(graph.fresh(name))
+            v.named(next(other for i in count(1) if graph.is_free(other := f"{name}_{i}")))
