@@ -3,10 +3,10 @@
 import json
 import re
 
-from .dims import FUNCTIONS, IDENTIFIER, Dim, Expr, Symbol, apply, atoms, relabel, symbol, unknown
+from .dims import FUNCTIONS, IDENTIFIER, LONGEST, Dim, Expr, Symbol, apply, atoms, relabel, symbol, unknown
 
-PARSE_LIMIT = 1000  # expressions of more tokens than this are not parsed: they may come from a hostile file
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z_][\w.]*|\?\d+|\d+|//|\S')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_TOKEN = re.compile(rf"{_QUOTED.pattern}|[A-Za-z_][\w.]*|\?\d+|\d+|//|\S")
 
 
 def as_dim(x: "Dim | str | None") -> Dim:
@@ -18,12 +18,12 @@ def as_dim(x: "Dim | str | None") -> Dim:
 
 def parse(text: str, unknowns: dict[int, Dim] | None = None) -> Dim:
     """The dim that prints as `text`; a symbol of that name where no expression does. `?3` is a name too, unless `unknowns` says what it stands for."""
-    if IDENTIFIER.match(text):
+    if IDENTIFIER.match(text) or (len(text) > LONGEST and not _QUOTED.fullmatch(text)):
         return symbol(text)
-    tokens = _TOKEN.findall(text)
+    tokens = _TOKEN.findall(text)[::-1]
     try:
-        dim, rest = _parse_sum(tokens) if len(tokens) <= PARSE_LIMIT else (0, tokens)
-        if not rest and isinstance(dim, Expr) and str(dim) == text:
+        dim = _parse_sum(tokens)
+        if not tokens and isinstance(dim, Expr) and str(dim) == text:
             if unknowns is not None:
                 return relabel(dim, unknowns)
             if all(isinstance(a.name, str) for a in atoms(dim)):
@@ -33,41 +33,45 @@ def parse(text: str, unknowns: dict[int, Dim] | None = None) -> Dim:
     return symbol(text)
 
 
-def _parse_sum(tokens: list[str]) -> tuple[Dim, list[str]]:
-    negative = tokens[0] == "-"
-    total, tokens = _parse_product(tokens[1:] if negative else tokens)
-    total = -total if negative else total
-    while tokens and tokens[0] in "+-":
-        term, rest = _parse_product(tokens[1:])
-        total = total + term if tokens[0] == "+" else total - term
-        tokens = rest
-    return total, tokens
+def _parse_sum(tokens: list[str]) -> Dim:
+    """The sum with which the tokens begin, the next one last in the list; what it consists of is taken from there. So do those below."""
+    negative = tokens[-1] == "-"
+    if negative:
+        tokens.pop()
+    total = -_parse_product(tokens) if negative else _parse_product(tokens)
+    while tokens and tokens[-1] in "+-":
+        sign, term = tokens.pop(), _parse_product(tokens)
+        total = total + term if sign == "+" else total - term
+    return total
 
 
-def _parse_product(tokens: list[str]) -> tuple[Dim, list[str]]:
-    total, tokens = _parse_atom(tokens)
-    while tokens and tokens[0] in ("*", "//"):
-        factor, rest = _parse_atom(tokens[1:])
-        if tokens[0] == "*" and any(isinstance(d, Expr) and len(d.terms) > 1 for d in (total, factor)):
-            raise ValueError("products of sums print multiplied out, and doing that here could take for ever")
-        total = total * factor if tokens[0] == "*" else total // factor
-        tokens = rest
-    return total, tokens
+def _parse_product(tokens: list[str]) -> Dim:
+    total = _parse_atom(tokens)
+    while tokens and tokens[-1] in ("*", "//"):
+        sign, factor = tokens.pop(), _parse_atom(tokens)
+        if sign == "*" and any(isinstance(d, Expr) and len(d.terms) > 1 for d in (total, factor)):
+            raise ValueError("products of sums print multiplied out")
+        total = total * factor if sign == "*" else total // factor
+    return total
 
 
-def _parse_atom(tokens: list[str]) -> tuple[Dim, list[str]]:
-    first, *rest = tokens
+def _parse_atom(tokens: list[str]) -> Dim:
+    first = tokens.pop()
     if first == "(":
-        dim, rest = _parse_sum(rest)
-        return dim, rest[1:]
+        dim = _parse_sum(tokens)
+        tokens.pop()
+        return dim
     if first.isdigit():
-        return int(first), rest
+        return int(first)
     if first[0] == '"':
-        return symbol(json.loads(first)), rest
-    if first in FUNCTIONS and rest[:1] == ["("]:
-        a, rest = _parse_sum(rest[1:])
-        b, rest = _parse_sum(rest[1:])
-        return apply(first, a, b), rest[1:]
+        return symbol(json.loads(first))
+    if first in FUNCTIONS and tokens[-1:] == ["("]:
+        tokens.pop()
+        a = _parse_sum(tokens)
+        tokens.pop()
+        b = _parse_sum(tokens)
+        tokens.pop()
+        return apply(first, a, b)
     if not re.match(r"\?\d|[A-Za-z_]", first):
         raise ValueError(first)
-    return Expr((((Symbol(int(first[1:]) if first[0] == "?" else first),), 1),)), rest
+    return Expr((((Symbol(int(first[1:]) if first[0] == "?" else first),), 1),))

@@ -2,6 +2,9 @@
 
 An expression is a sum of products with integer coefficients. What is not a sum or a product (floor division, `max`, `min`, `broadcast`) is an atom of its own.
 Two expressions are equal when their canonical forms are, so `a == b` is a proof and `a != b` is not a disproof.
+
+Expressions are small: one that would have more than TERMS terms, DEGREE factors in one of them, functions within functions more than DEPTH deep, a
+coefficient beyond COEFFICIENT, or a text longer than LONGEST is an unknown number instead. So arithmetic takes microseconds, whatever a file asks for.
 """
 
 import itertools
@@ -10,18 +13,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
+TERMS, DEGREE, DEPTH, COEFFICIENT, LONGEST = 64, 64, 16, 2**63, 1000
 IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
 _serial = itertools.count()
 
 
 class Symbol:
-    """A named size, or (with a serial number in place of a name) a size that nobody else has."""
+    """A named size, or (with a serial number in place of a name) a size that nobody else has. signed: a number that may be below zero."""
 
-    __slots__ = ("key", "name")
+    __slots__ = ("key", "length", "name", "signed")
+    depth = 0
 
-    def __init__(self, name: str | int):
+    def __init__(self, name: str | int, signed: bool = False):
         self.name = name
+        self.signed = signed
         self.key = (0, name, 0) if isinstance(name, str) else (1, "", name)
+        self.length = len(str(self)) if isinstance(name, str) else 8
 
     def __str__(self) -> str:
         if isinstance(self.name, int):
@@ -30,21 +37,26 @@ class Symbol:
 
 
 class Apply:
-    """A function of dims that sums and products cannot say: one of FUNCTIONS."""
+    """A function of dims that sums and products cannot say: one of FUNCTIONS. depth: how deep functions stand within each other, this one included."""
 
-    __slots__ = ("args", "function", "key")
+    __slots__ = ("args", "depth", "function", "key", "length")
 
-    def __init__(self, function: str, args: tuple["Dim", ...]):
+    def __init__(self, function: str, args: tuple["Dim", ...], depth: int):
         self.function = function
         self.args = args
-        self.key = (2, str(self), 0)
+        self.depth = depth
+        self.key = (2, self._text(), 0)
+        self.length = len(self.key[1])
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if self.function == "floordiv":
             return "//".join(
                 str(a) if (isinstance(a, int) and a >= 0) or (isinstance(a, Expr) and a.is_name) else f"({a})" for a in self.args
             )
         return f"{self.function}({', '.join(map(str, self.args))})"
+
+    def __str__(self) -> str:
+        return self.key[1]
 
 
 Atom = Symbol | Apply
@@ -97,6 +109,8 @@ class Expr:
         return self * -1 + other
 
     def __mul__(self, other: "Dim") -> "Dim":
+        if isinstance(other, Expr) and len(self.terms) * len(other.terms) > 4 * TERMS:
+            return _some_number()
         return _sum((_product(m, n), a * b) for m, a in self.terms for n, b in _terms(other))
 
     __rmul__ = __mul__
@@ -126,12 +140,17 @@ Shape = tuple[Dim, ...]
 
 def symbol(name: str) -> Expr:
     """The dim called `name`."""
-    return Expr((((Symbol(name),), 1),))
+    return _alone(Symbol(name))
 
 
 def unknown() -> Expr:
     """A dim that equals itself only."""
-    return Expr((((Symbol(serial()),), 1),))
+    return _alone(Symbol(serial()))
+
+
+def _some_number() -> Expr:
+    """What stands for an expression that is too large: an unknown that may be below zero."""
+    return _alone(Symbol(serial(), signed=True))
 
 
 def serial() -> int:
@@ -193,7 +212,7 @@ def nonnegative(dim: Dim, depth: int = 5) -> bool:
 
 def _is_size(atom: Atom) -> bool:
     if isinstance(atom, Symbol):
-        return True
+        return not atom.signed
     return (any if atom.function == "max" else all)(nonnegative(a, 1) for a in atom.args)
 
 
@@ -225,7 +244,7 @@ def relabel(dim: Dim, fresh: dict[int, Dim]) -> Dim:
     """`dim` with each unknown replaced by what `fresh` holds for its number; a new unknown is entered where nothing is held."""
     if isinstance(dim, int) or not any(isinstance(a.name, int) for a in atoms(dim)):
         return dim
-    return _exchanged(dim, lambda s: fresh.setdefault(s.name, unknown()) if isinstance(s.name, int) else None)
+    return _exchanged(dim, lambda s: fresh.setdefault(s.name, _alone(Symbol(serial(), s.signed))) if isinstance(s.name, int) else None)
 
 
 def _exchanged(dim: Dim, exchange: Callable[[Symbol], Dim | None]) -> Dim:
@@ -238,7 +257,7 @@ def _exchanged(dim: Dim, exchange: Callable[[Symbol], Dim | None]) -> Dim:
                 term = term * apply(atom.function, *(_exchanged(a, exchange) for a in atom.args))
             else:
                 new = exchange(atom)
-                term = term * (Expr((((atom,), 1),)) if new is None else new)
+                term = term * (_alone(atom) if new is None else new)
         total = total + term
     return total
 
@@ -259,11 +278,36 @@ def _sum(terms: Iterable[tuple[Monomial, int]]) -> Dim:
         total[key] = total.get(key, 0) + coefficient
         monomials[key] = monomial
     keys = sorted((k for k, c in total.items() if c), key=lambda k: (not k, k))  # the constant comes last
-    if not keys:
-        return 0
-    if keys == [()]:
-        return total[()]
-    return Expr(tuple((monomials[k], total[k]) for k in keys))
+    if not keys or keys == [()]:
+        return total.get((), 0)
+    terms = tuple([(monomials[k], total[k]) for k in keys])
+    return Expr(terms) if _is_small(terms) else _some_number()
+
+
+def _is_small(terms: tuple[tuple[Monomial, int], ...]) -> bool:
+    """Whether these terms are within the bounds. A name alone may be as long as it likes."""
+    length = 0
+    for monomial, coefficient in terms:
+        if len(monomial) > DEGREE or not -COEFFICIENT < coefficient < COEFFICIENT:
+            return False
+        length += 4 + coefficient.bit_length() // 3
+        for atom in monomial:
+            length += 3 + atom.length
+    return (length <= LONGEST and len(terms) <= TERMS) or (len(terms) == 1 and len(terms[0][0]) == 1)
+
+
+def _alone(atom: Atom) -> Expr:
+    return Expr((((atom,), 1),))
+
+
+def _applied(function: str, *args: Dim) -> Expr:
+    """A function of dims as an expression."""
+    inside = [a for d in args for m, _ in _terms(d) for a in m]
+    depth = 1 + max([a.depth for a in inside], default=0)
+    if depth > DEPTH or sum([a.length for a in inside]) > LONGEST:
+        return _some_number()
+    made = Apply(function, args, depth)
+    return _alone(made) if made.length <= LONGEST else _some_number()
 
 
 def _factor(atom: Atom, beside_others: bool) -> str:
@@ -296,13 +340,12 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
             rest.append((monomial, remainder))
         else:
             rest.append((monomial, coefficient))
-    remainder_of_a = _sum(rest)
-    if isinstance(remainder_of_a, int) and isinstance(b, int):
-        return _sum([*quotient, *_terms(remainder_of_a // b)])
-    if remainder_of_a == 0 or (remainder_of_a == -1 and nonnegative(b)):
-        return _sum([*quotient, *_terms(remainder_of_a)])
-    atom = Apply("floordiv", (remainder_of_a, b))
-    return _sum([*quotient, ((atom,), 1)])
+    floor = _sum(rest)
+    if isinstance(floor, int) and isinstance(b, int):
+        floor //= b
+    elif floor != 0 and not (floor == -1 and nonnegative(b)):
+        floor = _applied("floordiv", floor, b)
+    return _sum([*quotient, *_terms(floor)])
 
 
 def _without(monomial: Monomial, below: Monomial) -> Monomial | None:
@@ -331,13 +374,15 @@ def apply(function: str, a: Dim, b: Dim) -> Dim:
                 return larger if function == "max" else smaller
     if function == "broadcast" and (isinstance(a, int) or isinstance(b, int)):
         return broadcast_dim(a, b)
-    if function == "floordiv":
-        return Expr((((Apply(function, (a, b)),), 1),))
-    first, *others = sorted(
-        {*_parts_of(function, a), *_parts_of(function, b)}, key=str
-    )  # in any order, and as often as one likes, they are the same
+    both = _applied(function, a, b)
+    if function == "floordiv" or both.is_unknown:
+        return both
+    parts = {*_parts_of(function, a), *_parts_of(function, b)}  # in any order, and as often as one likes, they are the same
+    if len(numbers := [d for d in parts if isinstance(d, int)]) > 1:
+        parts = {FUNCTIONS[function](*numbers), *parts.difference(numbers)}
+    first, *others = sorted(parts, key=str)
     for part in others:
-        first = Expr((((Apply(function, (first, part)),), 1),))
+        first = _applied(function, first, part)
     return first
 
 

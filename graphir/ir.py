@@ -176,16 +176,18 @@ class Graph(Scope):
         Raises TypeError for a number that the dtype cannot hold: 0.5 beside int64, True beside float32, 300 beside uint8.
         """
         root = self.root
+        whole = False
         if many := x.__class__ is list or x.__class__ is tuple:
-            key = dtype, tuple(x), int if {int}.issuperset(map(type, x)) else str(x)
+            whole = {int}.issuperset(map(type, x))
+            key = dtype, tuple(x), int if whole else str(x)
         else:
             key = dtype, x, x.__class__ if x else str(x)  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
         weight = root._numbers.get(key)
         if weight is None or root.weights.get(weight.name) is not weight:
-            for number in x if many else (x,):
+            for number in (min(x), max(x)) if whole and x else x if many else (x,):
                 if not holds(dtype, number):
                     raise TypeError(f"{number!r}, which {NAMES[dtype]} cannot hold")
-            text = "_".join(map(str, x)) if many else str(x)
+            text = "_".join(map(str, x[:24])) if many else str(x)
             weight = root._numbers[key] = root.weight(self.fresh(f"c_{text}" if len(text) < 24 else "c"), Tensor.of(np.asarray(x, dtype)))
         return weight
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .dtypes import STRING, as_dtype
 from .mapped import MappedFile, mapped_file
-from .types import KNOWN_LIMIT, TensorType
+from .types import KNOWN_LIMIT, TensorType, expect_size
 
 SMALL = 4096  # bytes; smaller data is copied out of the file that it lies in
 
@@ -19,6 +19,7 @@ class Tensor:
     storage: how the file that it came from keeps it ("raw", "typed", "external", "sparse"); a hint for writers, "raw" for data made here.
     carried: what a format needs to write it back as it was, and that means nothing to graphir.
     Data may lie in a file that is mapped: then each look at it is a look whether the file is still what it was.
+    Raises ShapeError for a shape that no array has.
     """
 
     __slots__ = ("_array", "_file", "_read", "carried", "dtype", "shape", "storage")
@@ -26,6 +27,7 @@ class Tensor:
     def __init__(self, dtype: np.dtype, shape: Sequence[int], read: Callable[[], np.ndarray], storage: str = "raw", carried: Any = None):
         self.dtype = dtype
         self.shape = tuple(shape)
+        expect_size(self.shape, dtype.itemsize)
         self._read: Callable[[], np.ndarray] | None = read
         self._array: np.ndarray | None = None
         self._file: MappedFile | None = None  # of the array, once it was read
@@ -124,7 +126,7 @@ class Tensor:
 
 
 class SparseTensor:
-    """Data given by its nonzero values and where they are: `indices` is (NNZ,) into the flat tensor or (NNZ, rank)."""
+    """Data given by its nonzero values and where they are: `indices` is (NNZ,) into the flat tensor or (NNZ, rank). Raises ShapeError as Tensor does."""
 
     __slots__ = ("carried", "indices", "shape", "values")
 
@@ -132,6 +134,7 @@ class SparseTensor:
         self.values = values
         self.indices = indices
         self.shape = tuple(shape)
+        expect_size(self.shape, values.dtype.itemsize)
         self.carried = carried
 
     @property

@@ -1,6 +1,8 @@
 """What a value may be: a tensor, a sequence, an optional, a map, a sparse tensor."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,25 @@ from .dtypes import NAMES, as_dtype
 
 Known = tuple[int | float | bool | Dim, ...]
 KNOWN_LIMIT = 64  # contents longer than this are not followed: shapes, axes and pads are shorter
+RANK_LIMIT = 64  # axes of a tensor; NumPy has no more
+SIZE_LIMIT = 2**63 - 1  # of an axis, and of the bytes of a tensor
+
+
+class ShapeError(ValueError):
+    """Raised for a shape that no tensor has: too many axes, or a size below zero or beyond 64 bits."""
+
+
+def expect_rank(count: int) -> None:
+    """Raises ShapeError for a number of axes that no tensor has. Whoever makes a shape of a size that a file says asks before it is made."""
+    if not 0 <= count <= RANK_LIMIT:
+        raise ShapeError(f"a shape of {count:,} axes; expected at most {RANK_LIMIT}")
+
+
+def expect_size(shape: Sequence[int], itemsize: int) -> None:
+    """Raises ShapeError for sizes of a tensor that no memory can be addressed for. As for NumPy, axes of size 0 do not count."""
+    expect_rank(len(shape))
+    if math.prod(shape) * itemsize > SIZE_LIMIT or (0 in shape and math.prod(d or 1 for d in shape) * itemsize > SIZE_LIMIT):
+        raise ShapeError(f"the sizes {list(shape)} multiply to more than 2^63 bytes")
 
 
 class Type:
@@ -37,14 +58,15 @@ class TensorType(Type):
 
     def __init__(self, dtype: np.dtype | str | type, shape: Iterable[Dim | str | None] | None = None, known: Known | None = None):
         self.dtype: np.dtype = dtype if dtype.__class__ in _DTYPE_CLASSES else as_dtype(dtype)  # pyright: ignore[reportAttributeAccessIssue]
-        if shape.__class__ is not tuple and shape is not None:
-            shape = _dims(shape)
-        if shape is not None:
-            for d in shape:  # pyright: ignore[reportGeneralTypeIssues]
-                if d.__class__ is not Expr and (d.__class__ is not int or d < 0):  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
-                    shape = _dims(shape)
+        dims: Any = shape if shape is None or shape.__class__ is tuple else _dims(shape)
+        if dims is not None:
+            if len(dims) > RANK_LIMIT:
+                expect_rank(len(dims))
+            for d in dims:
+                if d.__class__ is not Expr and (d.__class__ is not int or d < 0 or d > SIZE_LIMIT):
+                    dims = _dims(dims)
                     break
-        self.shape: Shape | None = shape  # pyright: ignore[reportAttributeAccessIssue]
+        self.shape: Shape | None = dims
         self.known = known
 
     def _parts(self) -> tuple:
@@ -127,16 +149,20 @@ def shape_text(shape: Shape | None) -> str:
 
 
 def _dims(shape: Iterable[Dim | str | None]) -> Shape:
-    """Dims as types have them. Raises TypeError for what is no dim, ValueError for a negative size."""
+    """Dims as types have them. Raises TypeError for what is no dim, ShapeError for a size or a number of axes that no tensor has."""
     if isinstance(shape, str) or not hasattr(shape, "__iter__"):
         raise TypeError(f"the shape is {shape!r}; expected dims, such as ('N', 3), or None where their number is unknown")
-    dims = []
+    shape = tuple(shape)
+    expect_rank(len(shape))
+    dims: list[Dim] = []
     for d in shape:
         if d is not None and not isinstance(d, str | Expr) and not hasattr(d, "__index__"):
             raise TypeError(f"a dim is {d!r}; expected a whole number, a name, or None where it is unknown")
-        dims.append(as_dim(d))
-        if isinstance(dims[-1], int) and dims[-1] < 0:
-            raise ValueError(f"a dim is {d!r}; expected 0 or more, a name, or None where it is unknown")
+        dim = as_dim(d)
+        if isinstance(dim, int) and not 0 <= dim <= SIZE_LIMIT:
+            found = repr(d) if dim < 0 else "more than 2^63 - 1"
+            raise ShapeError(f"a dim is {found}; expected 0 or more, a name, or None where it is unknown")
+        dims.append(dim)
     return tuple(dims)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from .calls import callees_first
 from .ir import Graph, Node, Value
 from .model import Model
 
@@ -85,15 +86,5 @@ def _check_uses(graph: Graph) -> Iterator[str]:
 
 def _cycles(model: Model) -> Iterator[str]:
     """Functions that call themselves, directly or by way of others."""
-    calls = {
-        key: {node.op.key for g in f.graph.walk() for node in g.nodes if node.op.key in model.functions}
-        for key, f in model.functions.items()
-    }
-    free = {key for key, called in calls.items() if not called}
-    while True:
-        more = {key for key, called in calls.items() if key not in free and called <= free}
-        if not more:
-            break
-        free |= more
-    for key in calls.keys() - free:
+    for key in model.functions.keys() - callees_first(model):
         yield f"function {'.'.join(filter(None, key))} calls itself, or a function that does"

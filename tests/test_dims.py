@@ -1,13 +1,31 @@
 """Dim arithmetic: exact, canonical, printable and parsed back."""
 
 import operator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graphir.dim_text import parse
-from graphir.dims import Dim, broadcast_dim, ceil_div, max_, min_, product, relabel, substitute, symbol, symbols, unknown
+from graphir.dims import (
+    DEGREE,
+    LONGEST,
+    TERMS,
+    Dim,
+    Expr,
+    broadcast_dim,
+    ceil_div,
+    max_,
+    min_,
+    nonnegative,
+    product,
+    relabel,
+    substitute,
+    symbol,
+    symbols,
+    unknown,
+)
 
 N, M = symbol("N"), symbol("M")
 
@@ -91,3 +109,58 @@ def test_substitution_commutes_with_arithmetic(steps: list[tuple[str, Dim]], sta
     assert substitute(dim, sizes) == number
     if not isinstance(dim, int):
         assert parse(str(dim)) == dim
+
+
+# ---- bounds -----------------------------------------------------------------------------------------------------------------------------
+
+GROWING: dict[str, Callable[[Dim, Dim], tuple[Dim, Dim]]] = {
+    "terms": lambda a, b: (a + a // 3 * M, b),
+    "products of sums": lambda a, b: (a * (a + 1), b),
+    "degree": lambda a, b: (a * a, b),
+    "coefficients": lambda a, b: (a * 2**40, b),
+    "depth": lambda a, b: (a // 2 + 1, b),
+    "max and min": lambda a, b: (max_(a, b) + min_(a, b) * 2, max_(a, b) * min_(a, b)),
+    "broadcasts": lambda a, b: (broadcast_dim(a, unknown()), b),
+    "differences": lambda a, b: (max_(a * N - b, b) - a, b + a),
+    "sums of names": lambda a, b: (a + symbol(f"K{str(a)[-3:]}") * b, b + symbol("L" * 300)),
+}
+
+
+@pytest.mark.parametrize("row", GROWING)
+def test_expressions_are_small(row: str) -> None:
+    a, b = N, M + 0
+    sizes = []
+    for _ in range(200):
+        a, b = GROWING[row](a, b)
+        sizes += [len(str(a)), len(str(b))]
+        nonnegative(a - b)
+        substitute(a, {"N": 3})
+        relabel(b, {})
+    assert max(sizes) <= LONGEST
+    assert all(len(d.terms) <= TERMS and max(len(m) for m, _ in d.terms) <= DEGREE for d in (a, b) if isinstance(d, Expr))
+
+
+def test_what_is_too_large_is_a_number_that_may_be_negative() -> None:
+    """A size may be taken to be 0 or more; a difference that is cut short may not."""
+    whole = sum((symbol(f"N{i}") * (-1) ** i for i in range(TERMS)), 0)
+    assert str(whole).count("N") == TERMS
+    cut = whole + symbol("one_more")
+    assert isinstance(cut, Expr) and cut.is_unknown and not nonnegative(cut) and nonnegative(unknown())
+    assert max_(cut, 0) != cut and max_(cut, 0) - cut != 0 and cut - cut == 0
+    assert not nonnegative(relabel(cut, {}))
+
+
+def test_a_name_alone_may_be_long() -> None:
+    for name in ("N" * 5000, "(" * 5000, 'a "quoted" name ' * 500):
+        long = symbol(name)
+        assert parse(str(long)) == long and substitute(long, {name: 3}) == 3 and long - long == 0
+        assert isinstance(long + 1, Expr) and (long + 1).is_unknown  # pyright: ignore[reportAttributeAccessIssue]
+    assert parse("N + " * 400 + "N") == symbol("N + " * 400 + "N")
+
+
+@pytest.mark.parametrize("a", [1, 2, M, max_(M, 4)])
+def test_numbers_among_the_largest_are_one(a: Dim) -> None:
+    """In canonical form, which can be parsed again."""
+    for function in (max_, min_):
+        dim = function(function(N, 3), a)
+        assert parse(str(dim)) == dim and dim == function(N, function(3, a))

@@ -199,7 +199,7 @@ def test_hostile_messages(change, complaint):
         ("int4[3]", np.array([1, 2], np.uint8), None),
         ("int4[5]", np.array([1, 2], np.uint8), "the header has it as U8 of shape [2], but the message as int4[5]"),
         ("complex128[1]", np.zeros(15, np.uint8), "the header has it as U8 of shape [15], but the message as complex128[1]"),
-        ("float32[0, 4611686018427387904]", np.zeros((0, 2**62), np.uint8), "no array can be"),
+        ("float32[0, 4611686018427387904]", np.zeros((0, 2**62), np.uint8), "the sizes [0, 4611686018427387904] multiply to more than"),
         ("string[2]", np.frombuffer(b'["a","b"]', np.uint8), None),
         ("string[3]", np.frombuffer(b'["a","b"]', np.uint8), "no list of 3 texts"),
         ("string[2]", np.frombuffer(b'["a",1]', np.uint8), "no list of 2 texts"),
@@ -221,15 +221,14 @@ def test_hostile_data(type_, stored, complaint):
     if complaint is None:
         assert data_of(loads(written, verify=True).graph).size
         return
-    if "header" not in complaint:
+    if "header" not in complaint and "sizes" not in complaint:
         model = loads(written)
         with pytest.raises(FormatError, match="the data: tensor 't': ") as e:
             data_of(model.graph)
         assert complaint in str(e.value)
-    if "array" not in complaint:
-        with pytest.raises(FormatError, match=r"the data: .*tensor 't': ") as e:
-            loads(written, verify=True)
-        assert complaint in str(e.value)
+    with pytest.raises(FormatError, match=r"the data: .*tensor 't': ") as e:
+        loads(written, verify=True)
+    assert complaint in str(e.value)
 
 
 PLACES = list(range(60))

@@ -11,7 +11,7 @@ from onnx import TensorProto, TypeProto, ValueInfoProto
 from graphir.dim_text import as_dim
 from graphir.dims import Dim, Expr, Shape, Symbol, unknown
 from graphir.plugins import FormatError
-from graphir.types import MapType, OpaqueType, OptionalType, SequenceType, SparseTensorType, TensorType, Type
+from graphir.types import MapType, OpaqueType, OptionalType, SequenceType, SparseTensorType, TensorType, Type, expect_rank
 
 DTYPES: dict[int, np.dtype] = {n: onnx.helper.tensor_dtype_to_np_dtype(n) for n in TensorProto.DataType.values() if n}
 ENUMS: dict[np.dtype, int] = {dtype: n for n, dtype in DTYPES.items()}
@@ -87,7 +87,8 @@ def encode_type(type_: Type, proto: TypeProto | None = None) -> TypeProto:
 
 
 def decode_shape(proto: Any) -> Shape:
-    """The dims in a TensorShapeProto. A negative size, an empty name and the name "?" (all of Paddle's dims) count as unknown."""
+    """The dims in a TensorShapeProto. A negative size, an empty name and the name "?" (all of Paddle's dims) count as unknown. Raises ShapeError."""
+    expect_rank(len(proto.dim))
     dims: list[Dim] = []
     for d in proto.dim:
         kind = d.WhichOneof("value")

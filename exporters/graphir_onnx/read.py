@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from graphir.collector import collector_paused
 from graphir.ir import Graph, Operator, Value, Weight
@@ -15,7 +15,7 @@ from graphir.model import Function, Model
 from graphir.ops import OPSETS, lookup
 from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
-from graphir.types import Type
+from graphir.types import ShapeError, Type
 
 from . import headers, wire
 from .attributes import CHILDREN, ReadChild, decode_attribute, decode_attributes
@@ -46,9 +46,9 @@ def read(data: bytes | memoryview, find: FindData = find_nothing) -> Model:
             raise FormatError("its graphs are nested too deep") from None
         except UnicodeDecodeError as e:
             raise FormatError(reason(e)) from None
-    from graphir.passes.infer import infer
+    from graphir.passes.infer import infer_or_declare
 
-    infer(model)
+    infer_or_declare(model)
     return model
 
 
@@ -168,7 +168,7 @@ class Reader:
     def _graph(self, proto: GraphProto, graph: Graph, outer: Scope | None, big: dict[int, memoryview]) -> None:
         scope = Scope(outer)
         declared = self._declared(proto.value_info)
-        outputs = {v.name: self.types.decode(v.type) for v in proto.output if v.HasField("type")}
+        outputs = {v.name: self._type(v) for v in proto.output}
         declared.update({name: t for name, t in outputs.items() if t is not None})
         inputs = {v.name for v in proto.input}
         for name, tensor in self._initializers(proto, big):
@@ -180,7 +180,7 @@ class Reader:
             name = next(n for n, count in Counter(v.name for v in proto.input).items() if count > 1)
             raise FormatError(f"the input {quoted(name)} is listed twice; expected names of their own")
         for v in proto.input:
-            type_ = self.types.decode(v.type) if v.HasField("type") else None
+            type_ = self._type(v)
             if v.name in graph.weights:
                 graph.inputs.append(graph.weights[v.name])
             else:
@@ -202,8 +202,14 @@ class Reader:
             yield name, decode_sparse(s, self.find, named=False)
 
     def _declared(self, infos: Iterable[Any]) -> dict[str, Type]:
-        found = {v.name: self.types.decode(v.type) for v in infos if v.HasField("type")}
+        found = {v.name: self._type(v) for v in infos}
         return {name: t for name, t in found.items() if t is not None}
+
+    def _type(self, info: ValueInfoProto) -> Type | None:
+        try:
+            return self.types.decode(info.type) if info.HasField("type") else None
+        except ShapeError as e:
+            raise FormatError(f"the type of {quoted(info.name)} is {e}") from None
 
     def _unimported(self, carried: dict[str, Any], opsets: dict[str, int], graph: Graph) -> dict[str, Any]:
         """Enter the domains of nodes that the file does not import."""
@@ -234,7 +240,7 @@ class Reader:
         for proto in self._sorted(protos, graph) if self.sorts else protos:
             try:
                 self._node(proto, graph, scope, declared)
-            except (FormatError, UnicodeDecodeError) as e:
+            except (FormatError, ShapeError, UnicodeDecodeError) as e:
                 raise within(f"node {quoted(label(proto))} ({quoted(proto.op_type)[1:-1]})", e) from None
 
     def _sorted(self, protos: Sequence[NodeProto], graph: Graph) -> Sequence[NodeProto]:

@@ -12,7 +12,7 @@ from graphir.dtypes import BITS, NAMES, STRING, nbytes, pack, unpack
 from graphir.mapped import mapped_file
 from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
-from graphir.types import TensorType
+from graphir.types import ShapeError, TensorType, expect_rank, expect_size
 
 from . import wire
 from .elements import DTYPES, ENUMS, decode_notes, decode_pairs, encode_notes, quoted
@@ -48,7 +48,7 @@ def decode_tensor(proto: TensorProto, find: FindData, raw: memoryview | None = N
     """
     try:
         return _decode_tensor(proto, find, raw, named)
-    except FormatError as e:
+    except (FormatError, ShapeError) as e:
         raise FormatError(f"tensor {quoted(proto.name)}: {e}") from None
 
 
@@ -58,10 +58,13 @@ def _decode_tensor(proto: TensorProto, find: FindData, raw: memoryview | None, n
         raise FormatError(f"its element type is {proto.data_type}; expected one of 1 to {max(DTYPES)}")
     if any(d < 0 for d in shape):
         raise FormatError(f"its dims are {list(shape)}; expected none below zero")
+    expect_rank(len(shape))
+    elements = math.prod(shape)
+    if not elements:  # else the data that it holds tells
+        expect_size(shape, dtype.itemsize)
     carried = decode_notes(proto)
     if named and proto.name:
         carried["name"] = proto.name
-    elements = math.prod(shape)
     if proto.data_location == TensorProto.EXTERNAL:
         tensor = _external(proto, dtype, shape, find, carried)
     elif raw is not None or proto.HasField("raw_data"):
@@ -231,6 +234,15 @@ def _encode_data(proto: TensorProto, tensor: Tensor) -> None:
 
 def decode_sparse(proto: SparseTensorProto, find: FindData, named: bool = True) -> SparseTensor:
     """The tensor in a SparseTensorProto, which is emptied of its values and indices. Its name is that of the values."""
+    name = proto.values.name
+    try:
+        return _decode_sparse(proto, find, named)
+    except ShapeError as e:
+        raise FormatError(f"sparse tensor {quoted(name)}: {e}") from None
+
+
+def _decode_sparse(proto: SparseTensorProto, find: FindData, named: bool) -> SparseTensor:
+    expect_rank(len(proto.dims))
     shape = tuple(proto.dims)
     if any(d < 0 for d in shape):
         raise FormatError(f"sparse tensor {quoted(proto.values.name)}: its dims are {list(shape)}; expected none below zero")

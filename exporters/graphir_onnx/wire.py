@@ -4,12 +4,14 @@ ModelProto.FromString copies all data once, and a Python float does not keep the
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 GRAPH = 7  # ModelProto.graph
 INITIALIZER = 5  # GraphProto.initializer
 RAW_DATA = 9  # TensorProto.raw_data
+FIELDS = 1000  # of an initializer, which has a dozen and one for each axis
 BIG = 4096  # bytes; smaller data is parsed like everything else
 
 
@@ -111,7 +113,10 @@ def _graph(data: memoryview, graph: Field, big: dict[int, memoryview]) -> bytes:
         if f.kind != BYTES:
             raise ValueError("an initializer that is no message")
         if f.end - f.content > BIG:
-            raw = [x for x in fields(data, f.content, f.end) if x.number == RAW_DATA]
+            found = list(islice(fields(data, f.content, f.end), FIELDS))
+            raw = [x for x in found if x.number == RAW_DATA]
+            if len(found) == FIELDS:
+                raise ValueError("numbers that are not packed")
             if len(raw) > 1 or any(x.kind != BYTES for x in raw):
                 raise ValueError("raw_data is given twice")
             if raw and raw[0].end - raw[0].content > BIG:

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ..plugins import FormatError
+from ..types import RANK_LIMIT
 from . import data, plain
 
 HEADER_LIMIT = 100_000_000  # bytes; safetensors refuses more, too
-RANK_LIMIT = 64  # axes; NumPy has no more
 METADATA = "__metadata__"
 _LENGTH = struct.Struct("<Q")
 _ZEROS = "0" * 64

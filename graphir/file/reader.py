@@ -10,12 +10,11 @@ from ..ir import Graph, Operator, Ref, Value, Weight
 from ..model import Function, Model
 from ..nodes import KINDS
 from ..ops import lookup
-from ..passes.infer import infer
+from ..passes.infer import infer_or_declare
 from ..plugins import FormatError
 from ..tensors import SparseTensor, Tensor
-from ..types import TensorType
+from ..types import ShapeError, TensorType
 from . import plain
-from .container import RANK_LIMIT
 from .message import DEPTH, VERSION, check_calls
 from .type_text import TypeReader
 
@@ -48,7 +47,7 @@ def decode(tree: Any, read: Read) -> Model:
     """The model that a message holds, with inferred types. Raises FormatError."""
     try:
         model = _Reader(read).model(tree)
-        infer(model)
+        infer_or_declare(model)
     except RecursionError:
         raise FormatError("graphs, attributes or calls of functions are nested too deep") from None
     return model
@@ -211,8 +210,8 @@ class _Reader:
         with _within("tensor", x["tensor"]):
             type_ = self._types.read(x["type"])
             shape = tuple(d for d in type_.shape or () if isinstance(d, int) and d >= 0) if isinstance(type_, TensorType) else ()
-            if not isinstance(type_, TensorType) or type_.shape != shape or len(shape) > RANK_LIMIT:
-                raise FormatError(f"its type is {type_!s:.80}; expected an element type and a shape of at most {RANK_LIMIT} sizes")
+            if not isinstance(type_, TensorType) or type_.shape != shape:
+                raise FormatError(f"its type is {type_!s:.80}; expected an element type and a shape of sizes")
             storage = x.get("storage", "raw")
             if storage not in _STORAGES:
                 raise FormatError(f"its storage is {storage!r:.40}; expected one of {', '.join(_STORAGES)}")
@@ -256,5 +255,5 @@ def _within(what: str, name: str) -> Iterator[None]:
     """Let errors say where they arose."""
     try:
         yield
-    except FormatError as e:
+    except (FormatError, ShapeError) as e:
         raise FormatError(f"{what} {name!r:.80}: {e}") from None

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from ..dim_text import PARSE_LIMIT, parse
-from ..dims import Dim, Expr, Symbol, atoms, relabel, symbol, symbols
+from ..dim_text import parse
+from ..dims import LONGEST, Dim, Expr, Symbol, atoms, relabel, symbol, symbols
 from ..dtypes import DTYPES
 from ..plugins import FormatError
 from ..types import MapType, OpaqueType, OptionalType, SequenceType, SparseTensorType, TensorType, Type, map_dims
@@ -28,7 +28,7 @@ class TypeWriter:
         if isinstance(type_, TensorType):
             type_ = TensorType(type_.dtype, type_.shape)  # contents are no part of the text, and must not use up numbers
         text = str(map_dims(type_, self._numbered))
-        if "(" in text or len(text) > PARSE_LIMIT:
+        if "(" in text or len(text) > LONGEST:
             TypeReader().read(text)
         return text
 

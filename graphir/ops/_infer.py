@@ -9,7 +9,7 @@ import numpy as np
 from ..dims import serial, unknown
 from ..dtypes import NAMES
 from ..ir import Graph, Operator, UnknownRank, Value
-from ..types import TensorType, Type
+from ..types import ShapeError, TensorType, Type
 from ._ranks import in_rank, ranks
 from ._signature import OPERANDS, Input, Signature
 
@@ -17,8 +17,14 @@ PLAIN = frozenset(("int", "float", "str", "dtype", "ints", "floats", "strs"))  #
 MEMO = 256  # calls of one op whose types are remembered
 
 
+LONGEST = 1000  # characters of what a rule says: attributes and shapes may be endless
+
+
 class RuleError(TypeError):
-    """Raised by a type rule: the op cannot take these inputs or attributes. Says what was found and what was expected."""
+    """Raised by a type rule: the op cannot take these inputs or attributes. Says what was found and what was expected, the middle left out of a long text."""
+
+    def __init__(self, text: str):
+        super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}")
 
 
 class Typed(Operator):
@@ -100,7 +106,7 @@ class Typed(Operator):
             return self._infer(inputs, attributes, outputs)
         except UnknownRank:
             return self._infer_by_trial(inputs, attributes, outputs)
-        except RuleError as e:
+        except (RuleError, ShapeError) as e:
             types = ", ".join(str(v.type) if v is not None else "-" for v in given)
             raise RuleError(f"{self.name}: {e} (inputs: {types or 'none'})") from None
 
@@ -130,7 +136,7 @@ class Typed(Operator):
                 stand_ins[i] = Value("", TensorType(stand_ins[i].dtype, [unknown() for _ in range(rank)]))  # pyright: ignore[reportOptionalMemberAccess]
             try:
                 found.append(self._infer(stand_ins, attributes, outputs))
-            except (RuleError, UnknownRank, IndexError):
+            except (RuleError, ShapeError, UnknownRank, IndexError):
                 continue
         if not found:
             raise RuleError(f"{self.name}: no rank of the inputs of unknown rank suits it")

@@ -9,7 +9,7 @@ import numpy as np
 from ..dims import Dim, Expr, Shape, broadcast_dim, product, unknown
 from ..dtypes import DTYPES, INT64, NAMES
 from ..ir import Value
-from ..types import KNOWN_LIMIT, Known, OptionalType, SequenceType, TensorType, Type
+from ..types import KNOWN_LIMIT, Known, OptionalType, SequenceType, TensorType, Type, expect_rank
 from ._op import RuleError
 
 
@@ -102,7 +102,8 @@ def known_dims(x: Value | None) -> tuple[Dim, ...] | None:
 
 
 def unknowns(count: int) -> Shape:
-    """A shape of `count` dims that nobody else has."""
+    """A shape of `count` dims that nobody else has. Raises ShapeError for a number of axes that no tensor has."""
+    expect_rank(count)
     return tuple(unknown() for _ in range(count))
 
 

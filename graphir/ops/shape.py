@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..dims import Dim, Expr, ceil_div, max_, min_, product
+from ..dims import Dim, Expr, ceil_div, max_, min_, product, unknown
 from ..types import Known, TensorType, Type
 from ._gradient import declare_none, shaped_as, zeros_like
 from ._layout import among_zeros, reshape_like, scatter_back, size_of, vector
@@ -225,7 +225,7 @@ def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: in
     if split is None:
         sizes = split_sizes(whole, _agreed(num_outputs, outputs))
     elif sizes is None:
-        sizes = unknowns(_agreed(length_of(split), outputs))
+        sizes = tuple(unknown() for _ in range(_agreed(length_of(split), outputs)))
     else:
         _agreed(len(sizes), outputs)
         if isinstance(whole, int) and isinstance(sum(sizes), int) and sum(sizes) != whole:

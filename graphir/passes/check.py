@@ -11,7 +11,7 @@ from ..ops._gradient import GradientError
 from ..ops.versions import is_current, steps, version_at
 from ..verify import verify
 from .gradient_nodes import seen
-from .infer import infer
+from .infer import infer_or_declare
 from .misfit import misfit
 
 
@@ -37,7 +37,7 @@ def check(model: Model) -> Checked:
                 problems.append(f"node {node.label!r}: {found}")
             elif not isinstance(node.op, Op) and node.op.domain not in OPSETS:
                 unknown[str(node.op)] = None
-    problems += map(str, infer(model))
+    problems += map(str, infer_or_declare(model))
     return Checked(list(dict.fromkeys(problems)), list(unknown))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..calls import UNFOLDED, expect_bounded_calls
 from ..ir import Graph, Node, Ref, UnknownRank, Value
 from ..model import Function, Model, copy_attribute, copy_node
 from ..nodes import Attribute
@@ -9,7 +10,7 @@ from ..ops import OPS, Op, RuleError, decompose, lookup
 from ..ops.training import follow_names
 from .misfit import STUMBLES, misfit, stumbled
 
-LIMIT = 50_000  # nodes of one graph, while calls are inlined: functions that call each other twice unfold without bounds
+GROWTH = 200  # nodes that stand for one, at most, over all of a graph; beyond UNFOLDED
 
 
 def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
@@ -17,6 +18,7 @@ def expand(model: Model, has_kernel: Callable[[Op], bool]) -> None:
     from .gradient_nodes import replace_gradient_nodes  # which inlines calls
 
     replace_gradient_nodes(model)
+    expect_bounded_calls(model)
 
     def replace(node: Node) -> tuple[Value | None, ...] | None:
         if isinstance(node.op, Op):
@@ -56,6 +58,7 @@ def _ask_rule(node: Node) -> None:
 
 def inline_calls(model: Model) -> None:
     """Inline every call of a function of the model, which has none afterwards, nor their domains. Foreign nodes stay as they are."""
+    expect_bounded_calls(model)
     replace_nodes(model.graph, lambda node: inline(node, model) if node.op.key in model.functions else None)
     used = {node.op.domain for graph in model.graph.walk() for node in graph.nodes}
     for domain in {domain for domain, _, _ in model.functions if domain} - used:
@@ -64,8 +67,8 @@ def inline_calls(model: Model) -> None:
 
 
 def replace_nodes(graph: Graph, replace: Callable[[Node], tuple[Value | None, ...] | None]) -> None:
-    """Put what `replace` builds in place of each node, bodies included, until it builds nothing."""
-    again = True
+    """Put what `replace` builds in place of each node, bodies included, until it builds nothing. Raises TypeError where that grows without bounds."""
+    again, most = True, UNFOLDED + GROWTH * len(graph.nodes)
     while again:
         again = False
         for node in graph.edit():
@@ -74,9 +77,9 @@ def replace_nodes(graph: Graph, replace: Callable[[Node], tuple[Value | None, ..
                 for body in node.bodies.values():
                     replace_nodes(body, replace)
                 continue
-            if len(graph.nodes) > LIMIT:
+            if len(graph.nodes) > most:
                 raise TypeError(
-                    f"the calls of functions in {graph.name!r} unfold to more than {LIMIT:,} nodes; a model like that cannot be run"
+                    f"node {node.label!r} ({node.op}): graph {graph.name!r} unfolds to more than {most:,} nodes; it cannot be computed with"
                 )
             _take_over(node, outputs)
             graph.drop(node)

@@ -1,17 +1,22 @@
 """Types for every value: each node's rule is asked in turn, with what is known of its inputs."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import NamedTuple
 
-from ..dims import Dim, Expr, unknown
+from ..calls import expect_bounded_calls
+from ..collector import collector_paused
+from ..dims import Dim, Expr, serial, unknown
 from ..ir import Graph, Node, UnknownRank, Weight
 from ..model import Model
 from ..ops import Op, RuleError
+from ..plugins import LimitError
 from ..types import OptionalType, SequenceType, TensorType, Type, bind, map_dims
 from .expand import inlined
 from .misfit import STUMBLES, missing_input, stumbled
 
-INLINED = 50_000  # nodes of called functions that are typed at most: functions that call each other twice unfold without bounds
+STEPS = 120_000  # inputs and outputs of nodes that are typed, at most: loops in loops, and functions that call each other, multiply them
+STEPS_EACH = 20  # more for each node that the model has
 ROUNDS = 2000  # bodies that are typed with all patience
 RETOLD = 64  # loops that are typed once more with what the file says of them, at most: each doubles what those in it cost
 ELEMENTS = ("SequenceAt", "ConcatFromSequence")  # they make tensors of elements of sequences
@@ -28,18 +33,46 @@ class Problem(NamedTuple):
         return f"node {self.node.label!r}: {self.message}"
 
 
+class StepsError(LimitError):
+    """Raised where inference takes more steps than it may. problem: what there is to say of the model."""
+
+    def __init__(self, node: Node, steps: int):
+        self.problem = Problem(
+            node, f"to infer the types of the model takes more than {steps:,} steps; nest fewer loops, branches and calls in each other"
+        )
+        super().__init__(str(self.problem))
+
+
 def infer(model: Model) -> list[Problem]:
-    """Set the type of every value from the types of the inputs and weights; where a rule cannot tell, the declared type stands. Returns what does not fit."""
-    return Inference(model).graph(model.graph, model.opsets)
+    """Set the type of every value from the types of the inputs and weights; where a rule cannot tell, the declared type stands. Returns what does not fit.
+
+    Raises StepsError, a LimitError.
+    """
+    with collector_paused():
+        return Inference(model).graph(model.graph, model.opsets)
+
+
+def infer_or_declare(model: Model) -> list[Problem]:
+    """As `infer`, but where that takes too many steps, all values have the types that the file declares."""
+    try:
+        return infer(model)
+    except StepsError as e:
+        for node in (n for graph in model.graph.walk() for n in graph.nodes):
+            for v in (*node.outputs, *(x for body in node.bodies.values() for x in body.inputs)):
+                if v is not None:
+                    v.type = v.declared  # pyright: ignore[reportAttributeAccessIssue]
+        return [e.problem]
 
 
 class Inference:
-    """Infers types over the graphs of one model. trust_declared: let the file's types sharpen what is inferred."""
+    """Infers types over the graphs of one model. trust_declared: let the file's types sharpen what is inferred. Its methods raise StepsError."""
 
     def __init__(self, model: Model | None = None, trust_declared: bool = True):
         self.model = model
         self.trust_declared = trust_declared
-        self.budget = INLINED
+        self.steps, self.most = 0, STEPS
+        self.extended = model is None
+        self.made: dict[tuple, list[Type | None]] = {}  # what calls make: the function, attributes and the types of the inputs -> types
         self.retold = self.rounds = 0
         self.depth = 0  # of the bodies that are being typed
         self.settled: dict[Graph, list[tuple[Type | None, Type | None]]] = {}  # the inputs of bodies: as given, and what that came to
@@ -58,6 +91,9 @@ class Inference:
 
     def node(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
         """The types of a node's outputs; None where the rule cannot tell."""
+        self.steps += 1 + len(node.inputs) + len(node.outputs)
+        if self.steps > self.most:
+            self._extend(node)
         if any(v is not None and v.type is None for v in node.inputs):
             return []
         try:
@@ -146,20 +182,49 @@ class Inference:
         if not self.depth:
             self.settled.clear()
 
+    def _extend(self, node: Node) -> None:
+        """Allow what a model of its size may take. Raises LimitError where that was allowed already."""
+        if self.extended:
+            raise StepsError(node, self.most)
+        assert self.model is not None
+        self.most += STEPS_EACH * sum(len(graph.nodes) for graph in self.model.graphs())
+        self.extended = True
+
     def _called(self, node: Node) -> list[Type | None]:
         """A call's types are those of the function's body on its inputs."""
+        assert self.model is not None
+        if self._refusal is not None:
+            raise RuleError(self._refusal)
+        key = _call_key(node)
+        found = self.made.get(key) if key is not None else None
+        if found is None:
+            before = serial()
+            found = self._inlined(node)
+            if key is not None and serial() == before + 1:  # an unknown dim is new in each call
+                self.made[key] = found
+        return found
+
+    @cached_property
+    def _refusal(self) -> str | None:
+        """Why the functions of the model are not looked into, if so."""
+        assert self.model is not None
+        try:
+            expect_bounded_calls(self.model)
+        except TypeError as e:
+            return str(e)
+        return None
+
+    def _inlined(self, node: Node) -> list[Type | None]:
         from ..ops._bodies import discard
 
         assert self.model is not None
         function = self.model.functions[node.op.key]
-        self.budget -= len(function.graph.nodes)
-        if self.budget < 0:
-            return []
         body = inlined(node, self.model)
         inner = Inference(self.model)
-        inner.budget = self.budget
+        inner.steps, inner.most, inner.extended, inner.made = self.steps, self.most, self.extended, self.made
+        inner._refusal = None
         inner.graph(body, function.opsets)
-        self.budget = inner.budget
+        self.steps, self.most, self.extended = inner.steps, inner.most, inner.extended
         made = iter([v.type for v in body.outputs])
         if node.bodies:  # whose copies read values of the graph around the call
             discard(body)
@@ -191,6 +256,21 @@ class Inference:
             element = self._refined(node, inferred.element, _sizes_alone(declared.element))
             return SequenceType(element, inferred.empty and element == inferred.element)
         return inferred
+
+
+def _call_key(node: Node) -> tuple | None:
+    """What the types of a call depend on; None where it has bodies, which are not compared."""
+    if node.bodies:
+        return None
+    attributes = tuple((name, type(x), x) for name, x in node.attributes.items())
+    return node.op.key, attributes, tuple(v and (v.type, _contents(v.type)) for v in node.inputs), tuple(v is None for v in node.outputs)
+
+
+def _contents(t: Type | None) -> object:
+    """The known contents of a type, or of elements of it, in a form that tells 0.0 from -0.0."""
+    if isinstance(t, TensorType):
+        return repr(t.known) if t.dtype.kind == "f" else t.known
+    return _contents(t.element) if isinstance(t, SequenceType | OptionalType) else None
 
 
 def _sizes_alone(t: Type | None) -> Type | None:

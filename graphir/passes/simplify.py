@@ -63,8 +63,9 @@ def same_type(node: Node) -> Value | None:
 
 def identity_permutation(node: Node) -> Value | None:
     """Transpose by (0, 1, 2, ...)."""
-    perm = _permutation(node)
-    return node.inputs[0] if perm is not None and perm == tuple(range(len(perm))) else None
+    perm, x = _permutation(node), node.inputs[0]
+    known = x is not None and isinstance(x.type, TensorType) and x.type.shape is not None
+    return x if x is not None and known and perm == tuple(range(x.rank)) else None
 
 
 def transpose_of_transpose(node: Node) -> Value | None:

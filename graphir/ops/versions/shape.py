@@ -160,6 +160,8 @@ def equal_parts(node: Node) -> None:
     parts = take(node, "num_outputs")
     if input_of(node, 1) is not None or parts is None:
         return
+    if parts != len(node.outputs):
+        raise CannotSay(f"num_outputs is {parts}, and there are {len(node.outputs)} outputs")
     x = node.inputs[0]
     dims = dims_of(x)
     size: Dim | None = None if dims is None else dims[given(node, "axis", 0)]
