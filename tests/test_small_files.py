@@ -81,9 +81,9 @@ RANKS: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "Tile, then Expand": (
         lambda: model([node("Shape", ["x"], ["s"]), node("Tile", ["s", "k"], ["r"]), node("Expand", ["x", "r"], ["y"])], weights=[K]), TOO_MANY
     ),
-    "Squeeze": (lambda: model([node("Squeeze", ["x", "a"], ["y"])], [info("x"), ints("a", BIG)]), "a shape of -999,999,999 axes"),
+    "Squeeze": (lambda: model([node("Squeeze", ["x", "a"], ["y"])], [info("x"), ints("a", BIG)]), "axes has 1000000000 numbers; data has rank 1"),
     "Squeeze of a constant": (
-        lambda: model([node("Squeeze", ["x", "a"], ["y"])], weights=[constant("a", np.arange(10**5))]), "a shape of -99,999 axes"
+        lambda: model([node("Squeeze", ["x", "a"], ["y"])], weights=[constant("a", np.arange(10**5))]), "axes has 100000 numbers; data has rank 1"
     ),
     "Slice": (lambda: model([node("Slice", ["x", "a", "a"], ["y"])], [info("x"), ints("a", BIG)]), "an axis is 1"),
     "Pad": (lambda: model([node("Pad", ["x", "a", "", "a"], ["y"])], [info("x"), ints("a", BIG)]), ""),
