@@ -1,5 +1,6 @@
 """What goes into a run, held against what the model says of it. Runtimes share these checks, so that each says the same of the same mistake."""
 
+import math
 import reprlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -39,6 +40,11 @@ def missing(v: Value) -> ValueError:
     return ValueError(f"the input {_typed(v)} is missing")
 
 
+def received(x: Any) -> Any:
+    """What a user gave as an array: one of another library through DLPack, all else as it is."""
+    return np.from_dlpack(x) if hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray | np.generic) else x
+
+
 def checked(v: Value, x: Any, sizes: dict[str, int], place: str = "", expected: TensorType | None = None) -> Any:
     """A feed for a tensor input as an array, of whatever library it is; lists of numbers take the input's dtype.
 
@@ -49,14 +55,37 @@ def checked(v: Value, x: Any, sizes: dict[str, int], place: str = "", expected: 
         expected = v.type
     if not hasattr(x, "dtype"):
         x = as_array(x, expected.dtype, f"{place}the input {_typed(v)}")
+    if x.dtype != expected.dtype and isinstance(x, np.ndarray) and x.dtype.newbyteorder("=") == expected.dtype:
+        x = x.astype(expected.dtype)  # in the byte order of another machine
     if x.dtype != expected.dtype and (expected.dtype != STRING or getattr(x.dtype, "kind", "f") not in "US"):
         given = "string" if getattr(x.dtype, "kind", "f") in "US" else NAMES.get(x.dtype, str(x.dtype))
         raise ValueError(f"{place}the input {_typed(v)} was given {given}{list(x.shape)}; cast it to {NAMES[expected.dtype]}")
     if expected.shape is not None and not _fits(expected.shape, x.shape, sizes):
         bound = {a.name: sizes[a.name] for d in expected.shape for a in atoms(d) if a.name in sizes}
         where = f", where {', '.join(f'{k} = {n}' for k, n in bound.items())}" if bound else ""
-        raise ValueError(f"{place}the input {_typed(v)} was given the shape {list(x.shape)}; expected {list(expected.shape)}{where}")
+        raise ValueError(
+            f"{place}the input {_typed(v)} was given the shape {list(x.shape)}; expected {list(expected.shape)}{where}{shape_hint(expected.shape, x.shape)}"
+        )
     return x
+
+
+def shape_hint(dims: Sequence[Any], shape: Sequence[int]) -> str:
+    """What an error adds of an array of another shape than dims say, where it may be brought to them: by a batch of one, in another order of axes, reshaped."""
+    rank = len(dims)
+
+    def fits(sizes: Sequence[int]) -> bool:
+        return len(sizes) == rank and all(not isinstance(d, int) or d == n for d, n in zip(dims, sizes))
+
+    orders = {"(0, 3, 1, 2)": (0, 3, 1, 2), "(0, 2, 3, 1)": (0, 2, 3, 1), "(2, 0, 1)": (2, 0, 1), "(1, 2, 0)": (1, 2, 0), "(1, 0)": (1, 0)}
+    ways = [("x[None]", (1, *shape))]
+    for text, order in orders.items():
+        if len(order) == len(shape):
+            sizes = tuple(shape[i] for i in order)
+            ways += [(f"x.transpose{text}", sizes), (f"x.transpose{text}[None]", (1, *sizes))]
+    inner = [d for d in dims[1:] if isinstance(d, int)]
+    if rank and len(inner) == rank - 1 and len(shape) > 1 and math.prod(inner) == math.prod(shape[1:]):
+        ways.append((f"x.reshape({', '.join(map(str, (-1, *inner)))})", (shape[0], *inner)))
+    return next((f"; for an array x, {text} is {list(sizes)}" for text, sizes in ways if fits(sizes)), "")
 
 
 def checked_parts(v: Value, x: Any, sizes: dict[str, int], received: Callable[[Any], Any] = lambda x: x) -> Any:

@@ -137,6 +137,8 @@ def load(path: str | os.PathLike[str], format: str | None = None, *, verify: boo
     Raises FormatError where the file is not what it should be, and OSError where it cannot be opened.
     """
     expect(path, str | os.PathLike, "the path", "the name of a file; graphir.loads(data) reads bytes")
+    if "://" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "a file on this machine is expected; download it first", str(path))
     path = Path(path)
     absent = "" if path.exists() else f"there is no such file{near_file(path)}"
     try:

@@ -1,6 +1,5 @@
 """The command line: parses, calls, prints. The verbs import what they need when they run, so that --help answers at once."""
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,34 +17,7 @@ from .run import run
 from .runtimes import runtimes
 from .terminal import clean, in_options, say_error
 from .train import train
-
-_OTHER_VERBS = {  # what people type for a verb
-    "run": "predict infer inference eval evaluate test forward profile bench benchmark compare",
-    "info": "show print inspect summary describe view stat stats ls list cat dump",
-    "check": "validate verify lint",
-    "export": "convert save write to_onnx upgrade downgrade opset copy cp",
-    "grad": "gradient gradients backward differentiate autograd jacobian",
-    "train": "fit finetune fine-tune learn",
-    "runtimes": "runtime devices backends providers",
-}
-_FILES = (".onnx", ".gir", ".json", ".pb", ".pt", ".npz")
-
-
-class Verbs(click.Group):
-    """The verbs; one that is not known is told with those that may be meant."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb. Raises UsageError where there is none of that name."""
-        name = args[0]
-        if name in self.commands or name.startswith("-"):
-            return super().resolve_command(ctx, args)
-        if name.lower().endswith(_FILES) or os.path.exists(name):  # noqa: PTH110  # a name, which may be no path at all
-            ctx.fail(f"{name} is a file: say first what to do with it, as in `graphir info {name}`; there are {', '.join(self.commands)}")
-        from ..expect import near
-
-        meant = next((verb for verb, names in _OTHER_VERBS.items() if name.lower() in names.split()), None)
-        hint = f"; did you mean {meant}?" if meant else near(name, self.commands)
-        return ctx.fail(f"no verb is called {name!r}; there are {', '.join(self.commands)}{hint}")
+from .verbs import Verbs, usage_message
 
 
 @click.group(
@@ -78,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
     except click.UsageError as e:
-        where = f"{_takes(e)} (see `{e.ctx.command_path} --help`)" if e.ctx else ""
-        return _fail(f"{e.format_message().rstrip('.')}{where}", 2)
+        where = f" (see `{e.ctx.command_path} --help`)" if e.ctx else ""
+        return _fail(f"{usage_message(e)}{where}", 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 1)
     except Terminated as e:
@@ -94,16 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say_error(traceback.format_exc().rstrip())
         verb = next((graphir.commands[a] for a in arguments if a in graphir.commands), None)
         return _fail(in_options(_message(e), verb), 1)
-
-
-def _takes(e: click.UsageError) -> str:
-    """What an error adds where there is an argument too many: what the verb takes, and where arrays go."""
-    if e.ctx is None or "extra argument" not in e.message:
-        return ""
-    arguments = [x for x in e.ctx.command.collect_usage_pieces(e.ctx) if not x.startswith("[")]
-    options = {o for p in e.ctx.command.params for o in p.opts}
-    arrays = "; arrays go with --inputs FILE.npz, or --input NAME=FILE.npy" if "--inputs" in options else ""
-    return f"; {e.ctx.command_path} takes {' '.join(arguments) or 'no argument'}{arrays}"
 
 
 def _fail(message: str, status: int) -> int:

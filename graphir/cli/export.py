@@ -7,6 +7,7 @@ import click
 from .dims import dim_option, with_sizes
 from .limits import VerbBudget, limit_options
 from .model_file import format_option, kind_of, model_argument, opset_option, read, write
+from .options import Whole
 
 
 @click.command(short_help="Write a model in another format.")
@@ -17,7 +18,7 @@ from .model_file import format_option, kind_of, model_argument, opset_option, re
 @opset_option
 @click.option(
     "--ir-version",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="N",
     help="The version of the ONNX file format to write. [default: the lowest that does]",
 )

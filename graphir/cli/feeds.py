@@ -210,6 +210,8 @@ def _is_number(text: str) -> bool:
 def _instead(path: Path, wanted: str, otherwise: str) -> str:
     """What a file is instead of arrays, and how to make arrays of it; `otherwise` where that is not known."""
     kind = kind_of_file(path)
+    if path.suffix.lower() in (".onnx", ".gir"):
+        return f"{path} is called as a model is; expected arrays, in {wanted}: the model comes first"
     if kind is None or "NumPy" in kind.name:
         return otherwise
     makers = {"picture": f"numpy.asarray(PIL.Image.open({path.name!r}))", "text": f"numpy.loadtxt({path.name!r}, delimiter=',')", "PyTorch": "tensor.numpy()"}  # fmt: skip

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from ..budget import Budget, LimitError, Limits
-from .options import Bytes, Number
+from .options import Bytes, Number, Whole
 from .terminal import clean, say_error, say_note
 
 # By default a verb may use so much, and more for each byte of the files that it reads: a file may cost what its size promises, and not more.
@@ -82,7 +82,7 @@ OPTIONS = (
         "--limit-memory", type=Bytes(), metavar="BYTES", help="What all arrays may take together. [default: 512M, and 8 for each byte that is read]"
     ),
     click.option(
-        "--limit-trips", type=click.IntRange(1), default=BASE.trips, show_default=True, metavar="N", help="Iterations of loops, in all."
+        "--limit-trips", type=Whole(1), default=BASE.trips, show_default=True, metavar="N", help="Iterations of loops, in all."
     ),
     click.option(
         "--limit-seconds",

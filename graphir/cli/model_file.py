@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import Whole
 from .process import expect_stdout, read_stdin, write_stdout
 from .terminal import progress, say_all, say_note
 
@@ -30,7 +31,7 @@ format_option = click.option(
     "--format", "format_", metavar="NAME", help="onnx, gir, json or txt. [default: the suffix; for a pipe onnx, for a terminal txt]"
 )
 opset_option = click.option(
-    "--opset", type=click.IntRange(1), metavar="N", help="The version of the standard operators to write. [default: the model's own]"
+    "--opset", type=Whole(1), metavar="N", help="The version of the standard operators to write. [default: the model's own]"
 )
 
 
@@ -45,7 +46,7 @@ def read(model_file: str, budget: "VerbBudget", verify: bool = False, copy: bool
             return graphir.loads(data)
         path = Path(model_file)
         budget.reads(path.stat().st_size if path.is_file() else 0)
-        model = graphir.load(path, verify=verify, copy=copy)
+        model = graphir.load(model_file, verify=verify, copy=copy)
         budget.reads(_bytes_beside(model, path))
         return model
 
@@ -62,9 +63,11 @@ def _bytes_beside(model: "Model", path: Path) -> int:
 def kind_of(destination: str, format_: str | None) -> str:
     """The format in which a pipe or a terminal gets a model. Asked before there is one, for it complains of a destination that cannot be written."""
     if destination != PIPE:
-        from ..plugins import format_of
+        from ..plugins import FORMATS, format_of, installed
 
         expect_file(destination)
+        if format_ is not None and Path(destination).suffix.lower() in {f".{name}" for name in installed(FORMATS)} - {f".{format_}"}:
+            raise click.UsageError(f"{destination} would be a file of format {format_}; expected a name that ends in .{format_}")
         return format_ or format_of(Path(destination))
     expect_stdout()
     terminal = sys.stdout.isatty()

@@ -2,22 +2,32 @@
 
 import functools
 import math
+import re
 from typing import Any
 
 import click
 
+_BYTES = re.compile("(\\d{1,18})(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
+
 
 class Bytes(click.ParamType):
-    """A number of bytes: 1000000, 500k, 4G."""
+    """A number of bytes: 1000000, 500k, 4G, 4GB, 4GiB."""
 
     name = "bytes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
-        text = str(value)
-        scale = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
-        digits = text[:-1] if scale > 1 else text
-        return int(digits) * scale if is_whole(digits) else self.fail(f"{text!r} is no number of bytes, such as 4G", param, ctx)
+        parts = _BYTES.fullmatch(str(value))
+        if parts is None:
+            return self.fail(f"{str(value)!r} is no number of bytes, such as 4G", param, ctx)
+        digits, unit, binary = parts.groups()
+        return int(digits) * (1024 if binary else 1000) ** " kmgt".index((unit or " ").lower())
+
+
+class Whole(click.IntRange):
+    """A whole number."""
+
+    name = "whole number"
 
 
 class Given(click.ParamType):
@@ -29,7 +39,8 @@ class Given(click.ParamType):
         """The text as it is."""
         name, _, what = value.rpartition("=")
         if not name or not what:
-            self.fail(f"{value!r} is no input, such as x=FILE.npy, x=zeros or x=random", param, ctx)
+            archive = f"; an .npz goes with --inputs {value}" if value.endswith(".npz") else ""
+            self.fail(f"{value!r} is no input, such as x=FILE.npy, x=zeros or x=random{archive}", param, ctx)
         kind, colon, shape = what.partition(":")
         if colon and kind in DRAWN and parse_shape(shape) is None:
             self.fail(f"{value!r}: {shape!r} is no shape; expected sizes with x between them, such as 8x64", param, ctx)
@@ -68,7 +79,7 @@ inputs_option = click.option("--inputs", "file", metavar="FILE.npz", help="Array
 input_option = click.option(
     "--input", "given", type=Given(), metavar="NAME=...", multiple=True, help="One input: FILE.npy, zeros, random, or random:8x64."
 )
-seed_option = functools.partial(click.option, "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N")
+seed_option = functools.partial(click.option, "--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, metavar="N")
 runtime_option = click.option(
     "--runtime", default="numpy", show_default=True, metavar="NAME", help="What runs the model; `graphir runtimes` lists them."
 )

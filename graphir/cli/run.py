@@ -1,5 +1,6 @@
 """`graphir run`: run a model on arrays and print what comes out."""
 
+import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 @inputs_option
 @input_option
 @click.option("--output", metavar="FILE.npz", help="Save the results, by name.")
-@click.option("--fetch", multiple=True, metavar="ADDRESS|all", help="Values to compute, outputs or not. [default: the outputs]")
+@click.option(
+    "--fetch",
+    multiple=True,
+    metavar="ADDRESS|all",
+    help="Values to compute, outputs or not, by address or by a pattern with * and ?. [default: the outputs]",
+)
 @runtime_option
 @click.option(
     "--against", metavar="RUNTIME", help="Run there too and compare; exit status 1 where they disagree, and where they part is said."
@@ -58,7 +64,7 @@ def run(
     arrays, others = feeds(model, file, given, known_sizes(model, dims), seed, budget=budget)
     if others:
         say_note(f"{file} also holds {', '.join(others)}, which the model does not take")
-    addresses = [v.name for node in model.graph.nodes for v in node.outputs if v is not None] if "all" in fetch else list(fetch)
+    addresses = _addresses(model, fetch)
     program = _compiled(model, runtime, budget, seed)
     with progress(f"running on {runtime}"):
         found = program.run(arrays, addresses or [v.name for v in model.outputs])
@@ -74,6 +80,16 @@ def run(
         programs = {runtime: program, against if against != runtime else f"{against} again": other}
         compared = compare(model, arrays, programs, fetch=addresses or None, rtol=rtol, atol=atol)
     return _say_compared(compared, runtime, against)
+
+
+def _addresses(model: "Model", fetch: tuple[str, ...]) -> list[str]:
+    """The values to fetch; none where the outputs are meant. A pattern with * or ? is those of the main graph that nodes make and whose names it fits."""
+    made = [v.name for node in model.graph.nodes for v in node.outputs if v is not None]
+    if "all" in fetch:
+        return made
+    known = model.addresses() if any(c in pattern for pattern in fetch for c in "*?") else {}
+    found = [a for pattern in fetch for a in (fnmatch.filter(made, pattern) if pattern not in known else ()) or (pattern,)]
+    return list(dict.fromkeys(found))
 
 
 def _compiled(model: "Model", runtime: str, budget: VerbBudget, seed: int) -> "Program":

@@ -12,7 +12,7 @@ import click
 from .dims import dim_option, with_sizes
 from .limits import VerbBudget, limit_options
 from .model_file import PIPE, kind_of, model_argument, read
-from .options import Number, seed_option
+from .options import Number, Whole, seed_option
 from .process import Terminated, expect_stdout
 from .terminal import progress, say, say_note
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 )
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="sgd, momentum or adam.")
 @click.option("--learning-rate", "--lr", type=Number(), default=0.001, show_default=True, metavar="X", help="How far a step goes.")
-@click.option("--epochs", type=click.IntRange(1), default=5, show_default=True, metavar="N", help="How often all data is seen.")
-@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Examples in a step. [default: 32, or what the model takes]")
+@click.option("--epochs", type=Whole(1), default=5, show_default=True, metavar="N", help="How often all data is seen.")
+@click.option("--batch-size", type=Whole(1), metavar="N", help="Examples in a step. [default: 32, or what the model takes]")
 @click.option(
     "--target", default="y", show_default=True, metavar="KEY", help="What DATA.npz calls the labels, or what the output should be."
 )
@@ -74,7 +74,7 @@ def train(
     settings = {**options, "validation": validation, "number_of_examples": sum(arrays[target].shape[:1]) if target in arrays else None}
     how = {**options, "optimizer": _optimizer(options["optimizer"], options["learning_rate"]), "wrt": list(options["wrt"]) or None}
     del how["learning_rate"], how["dims"]
-    held = None if validation is None else _share(validation) or arrays_of(validation, budget)
+    held = _validation(validation, budget)
     model = read(model_file, budget)
     budget.per_run = True
     sized = with_sizes(model, options["dims"])
@@ -141,12 +141,16 @@ def _optimizer(name: str, learning_rate: float) -> Any:
         raise click.UsageError(str(e)) from None
 
 
-def _share(text: str) -> float | None:
-    """The number, where the text is one."""
-    try:
-        return float(text)
-    except ValueError:
+def _validation(text: str | None, budget: VerbBudget) -> "float | dict[str, Any] | None":
+    """What to measure with: a share of the data, as 0.2 or 20%, or the arrays in a file; None where nothing is asked for."""
+    from .feeds import arrays_of
+
+    if text is None:
         return None
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return arrays_of(text, budget)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 from .. import ops
 from ..dtypes import FLOATS, INTEGERS, NAMES
 from ..expect import near
-from ..feeds import as_array, in_kind
+from ..feeds import as_array, in_kind, shape_hint
 from ..ir import Value
 from ..model import Model
 from ..types import TensorType
@@ -127,6 +127,8 @@ def _lacks(what: str, key: str, inputs: Mapping[str, Value], data: Arrays, targe
     """What is said where the data lacks an array."""
     others = [k for k in data if k not in inputs]
     text = f"{what} lacks {key} ({inputs[key].type}); it holds {', '.join(data) or 'nothing'}"
+    if set(others) & {"arr_0", "arr_1"}:
+        return f"{text}; numpy.savez('FILE.npz', {', '.join(f'{k}=...' for k in inputs)}) gives arrays their names"
     if key == target.key and others:
         return f"{text}; name with `target` what is to be learned, such as {others[0]}"
     close = near(key, others)
@@ -155,7 +157,10 @@ def _reshaped(given: _Given, x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), *inner)  # pyright: ignore[reportArgumentType, reportCallIssue]
     if given.is_target and given.value.dtype in INTEGERS and dims is not None and x.ndim == len(dims) + 1:
         raise given.wrong(x, f": labels are class numbers, and of one-hot rows those are {given.key}.argmax(axis=1)")
-    raise given.wrong(x, ", with the examples along the first axis")
+    if given.is_target and given.value.dtype in FLOATS and dims is not None and x.dtype in INTEGERS and x.ndim == len(dims) - 1:
+        raise given.wrong(x, ", with the examples along the first axis; for class numbers, take the loss cross_entropy")
+    hint = shape_hint(dims, x.shape) if dims is not None else ""
+    raise given.wrong(x, f", with the examples along the first axis{hint}")
 
 
 def _cast(given: _Given, x: np.ndarray) -> np.ndarray:
@@ -164,6 +169,8 @@ def _cast(given: _Given, x: np.ndarray) -> np.ndarray:
     if x.dtype == dtype:
         return x
     labels = given.is_target and x.dtype in FLOATS and dtype in INTEGERS
+    if x.dtype.kind in "USO" and given.is_target:
+        raise given.wrong(x, f": numpy.unique({given.key}, return_inverse=True)[1] are class numbers")
     if x.dtype not in NAMES or not (labels or in_kind(x.dtype, dtype) or np.can_cast(x.dtype, dtype, "same_kind")):
         raise given.wrong(x)
     odd = np.argwhere(x != np.floor(x)) if labels else np.empty(0)
@@ -203,4 +210,5 @@ def _check_labels(target: Target, arrays: Mapping[str, np.ndarray], what: str) -
             at = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
                 f"{what} has the label {x[at]} in {target.key}[{', '.join(map(str, at))}]; the model has {classes} classes, 0 to {classes - 1}"  # pyright: ignore[reportOptionalMemberAccess, reportOperatorIssue]
+                + "; they are counted from 0" * bool(x.min() == 1 and x.max() == classes)
             )

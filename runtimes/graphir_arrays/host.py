@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from graphir.feeds import received
+
 from .namespace import Namespace
 
 
@@ -20,11 +22,6 @@ def fresh(x: Any) -> Any:
 def to_numpy(x: Any) -> np.ndarray:
     """The array as NumPy's."""
     return np.asarray(x)
-
-
-def received(x: Any) -> Any:
-    """What a user gave as an array: one of another library through DLPack, all else as it is."""
-    return np.from_dlpack(x) if hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray | np.generic) else x
 
 
 def scatter_add(target: np.ndarray, index: tuple, updates: np.ndarray) -> None:

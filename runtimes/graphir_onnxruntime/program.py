@@ -12,7 +12,7 @@ import onnxruntime
 import graphir
 from graphir.collector import collector_paused
 from graphir.dtypes import as_dtype
-from graphir.feeds import States, as_array, check_call, check_names, checked, checked_parts, missing, other_state
+from graphir.feeds import States, as_array, check_call, check_names, checked, checked_parts, missing, other_state, received
 from graphir.ir import Weight
 from graphir.mapped import MappedFile, check_files, mapped_file
 from graphir.model import Model
@@ -112,7 +112,9 @@ class OrtProgram(Turns):
         for v in self._given.inputs:
             if v.name in feeds:
                 x = feeds[v.name]
-                found[v.name] = self._tensor(checked(v, x, sizes)) if isinstance(v.type, TensorType) else checked_parts(v, x, sizes)
+                found[v.name] = (
+                    self._tensor(checked(v, received(x), sizes)) if isinstance(v.type, TensorType) else checked_parts(v, x, sizes, received)
+                )
             elif isinstance(v, Weight):
                 continue  # the session has the default
             elif isinstance(v.type, OptionalType):
