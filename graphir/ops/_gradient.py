@@ -98,11 +98,9 @@ def shaped_as(v: Value, x: Value) -> Value:
 
 
 def sum_to(dy: Value, x: Value) -> Value:
-    """dy summed to the shape of x, over the axes along which x was broadcast. Raises GradientError where a rank is not known."""
+    """dy summed to the shape of x, over the axes along which x was broadcast."""
     if dy.type.shape is None or x.type.shape is None:
-        raise GradientError(
-            f"the rank of {dy.name if dy.type.shape is None else x.name} is unknown, so its gradient cannot be summed to its shape"
-        )
+        return _sum_in_any_rank(dy, x)
     if dy.shape == x.shape:
         return dy
     lead = dy.rank - x.rank
@@ -118,6 +116,18 @@ def sum_to(dy: Value, x: Value) -> Value:
     axes = ops.shape.reshape(ops.index.non_zero(ones), [-1])
     dy = ops.reduce.reduce_sum(dy, axes, keepdims=1, noop_with_empty_axes=1)
     return shaped_as(dy, x)
+
+
+def _sum_in_any_rank(dy: Value, x: Value) -> Value:
+    """dy summed to the shape of x, where only the run tells how many axes they have: along those that x has not, or where it has size 1."""
+    if x.type.shape == ():
+        return ops.reduce.reduce_sum(dy, keepdims=0)
+    there, wanted = ops.shape.shape(dy), ops.shape.shape(x)
+    lead = ops.elementwise.sub(ops.shape.shape(there), ops.shape.shape(wanted))
+    sizes = ops.shape.concat(ops.create.constant_of_shape(lead, value=Tensor.of(np.ones(1, INT64))), wanted, axis=0)
+    axes = ops.shape.reshape(ops.index.non_zero(ops.logic.equal(sizes, 1)), [-1])
+    summed = ops.reduce.reduce_sum(dy, axes, keepdims=1, noop_with_empty_axes=1)
+    return shaped_as(ops.shape.reshape(summed, wanted, allowzero=1), x)
 
 
 class _Sweep:
@@ -177,7 +187,10 @@ class _Sweep:
                 self.decomposed(node, dys)
                 return
         except UnknownRank as e:
-            raise GradientError(f"{e}, which the gradient rule of {op} must know for node {node.label!r}; {self._way(node)}") from None
+            raise GradientError(
+                f"{e}, which the gradient rule of {op} must know for node {node.label!r}; give sizes to the open dims of the inputs (--dim), "
+                f"or declare its type in the file; {self._way(node)}"
+            ) from None
         except GradientError:
             raise
         except (TypeError, ValueError, OverflowError) as e:  # such as a size that int64 cannot hold

@@ -40,9 +40,9 @@ def vector(parts: Sequence[int | Value]) -> list[int] | Value:
 
 def reshape_like(v: Value, x: Value) -> Value:
     """v, which has as many elements as x, in the shape of x."""
-    if v.type.shape is not None and v.shape == x.shape:
+    if v.type.shape is not None and v.type.shape == x.type.shape:
         return v
-    wanted = None if v.type.shape is None else reshaping(v.shape, x.shape)
+    wanted = None if v.type.shape is None or x.type.shape is None else reshaping(v.shape, x.shape)
     return ops.shape.reshape(v, ops.shape.shape(x), allowzero=1) if wanted is None else ops.shape.reshape(v, wanted)
 
 

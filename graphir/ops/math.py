@@ -27,6 +27,9 @@ def matmul(a: T, b: T) -> TensorType:
 
 @matmul.gradient
 def matmul_gradient(dy, y, a, b):
+    if a.type.shape is None and b.rank == 2:  # rows in however many axes, or one: a matrix of all of them tells the gradient of b
+        rows, dys = (ops.shape.reshape(v, vector([-1, size_of(b, i)])) for v, i in ((a, 0), (dy, 1)))
+        return matmul(dy, _transposed(b)), shaped_as(gemm(rows, dys, transA=1), b)
     if a.rank == b.rank == 1:
         return shaped_as(mul(dy, b), a), shaped_as(mul(dy, a), b)
     rows, columns = a, b

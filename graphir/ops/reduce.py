@@ -38,7 +38,9 @@ def _reduction(name: str, since: int, types: frozenset, doc: str, on_numbers: Ca
 
 
 def reduced_axes(data: Value, axes: Value | None, noop: int) -> set[int] | None:
-    """The axes to reduce over, counted from the front; None where they are not known."""
+    """The axes to reduce over, counted from the front; None where they, or the rank, are not known."""
+    if data.type.shape is None:
+        return None
     if axes is None or length_of(axes) == 0:
         return set() if noop else set(range(data.rank))
     known = known_ints(axes)
@@ -103,7 +105,8 @@ def _part(data: Value, y: Value, axes: Value | None, keepdims: int, noop_with_em
     count = None if places is None else static_product(tuple(data.shape[i] for i in places))
     if count is not None:
         return 1 / max(count, 1)
-    made = ops.shape.size(data) if places == set(range(data.rank)) else div(ops.shape.size(data), max_(ops.shape.size(y), 1))
+    everything = places is not None and len(places) == data.rank
+    made = ops.shape.size(data) if everything else div(ops.shape.size(data), max_(ops.shape.size(y), 1))
     if data.dtype.itemsize >= 4:
         return reciprocal(cast(made, to=NAMES[data.dtype]))
     return cast(reciprocal(cast(made, to="float32")), to=NAMES[data.dtype])  # float16 ends at 65504

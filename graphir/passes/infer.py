@@ -1,24 +1,26 @@
 """Types for every value: each node's rule is asked in turn, with what is known of its inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from ..calls import expect_bounded_calls
 from ..collector import collector_paused
 from ..dims import Dim, Expr, serial, unknown
-from ..ir import Graph, Node, UnknownRank, Weight
+from ..ir import Graph, Node, UnknownRank, Value, Weight
 from ..model import Model
 from ..ops import Op, RuleError
 from ..plugins import LimitError
 from ..types import OptionalType, SequenceType, TensorType, Type, bind, map_dims
 from .expand import inlined
 from .misfit import STUMBLES, missing_input, stumbled
+from .ranks import told_by_readers
 
 STEPS = 120_000  # inputs and outputs of nodes that are typed, at most: loops in loops, and functions that call each other, multiply them
 STEPS_EACH = 20  # more for each node that the model has
 ROUNDS = 2000  # bodies that are typed with all patience
 RETOLD = 64  # loops that are typed once more with what the file says of them, at most: each doubles what those in it cost
+TOLD = 4  # rounds in which readers tell ranks that inference leaves open, at most
 ELEMENTS = ("SequenceAt", "ConcatFromSequence")  # they make tensors of elements of sequences
 
 
@@ -49,7 +51,16 @@ def infer(model: Model) -> list[Problem]:
     Raises StepsError, a LimitError.
     """
     with collector_paused():
-        return Inference(model).graph(model.graph, model.opsets)
+        told: dict[Value, TensorType] = {}
+        for _ in range(TOLD):
+            problems = Inference(model, told=told).graph(model.graph, model.opsets)
+            found = told_by_readers(model.graph, lambda node, inputs: types_on(node, inputs, model.opsets))
+            if not found:
+                break
+            told.update(found)
+            for v in (v for v in model.inputs if v in found):
+                v.type = found[v]
+    return problems
 
 
 def infer_or_declare(model: Model) -> list[Problem]:
@@ -64,11 +75,23 @@ def infer_or_declare(model: Model) -> list[Problem]:
         return [e.problem]
 
 
-class Inference:
-    """Infers types over the graphs of one model. trust_declared: let the file's types sharpen what is inferred. Its methods raise StepsError."""
+def types_on(node: Node, inputs: Sequence[Value | None], opsets: Mapping[str, int]) -> list[Type | None]:
+    """The types of the outputs of a node of a declared operator on other inputs. Raises RuleError and what a rule may stumble over."""
+    from .upgrade import is_current, types_of_old_form
 
-    def __init__(self, model: Model | None = None, trust_declared: bool = True):
+    op, opset = node.op, opsets.get(node.op.domain)
+    assert isinstance(op, Op)
+    if opset is not None and not is_current(op, opset):
+        return types_of_old_form(node, inputs, opset, opsets)
+    return op.infer(inputs, node.attributes, len(node.outputs))
+
+
+class Inference:
+    """Infers types over the graphs of one model. trust_declared: let the file's types sharpen what is inferred. told: types of values whose rank it leaves open. Raises StepsError."""
+
+    def __init__(self, model: Model | None = None, trust_declared: bool = True, told: Mapping[Value, TensorType] | None = None):
         self.model = model
+        self.told = told or {}
         self.trust_declared = trust_declared
         self.steps, self.most = 0, STEPS
         self.extended = model is None
@@ -86,7 +109,7 @@ class Inference:
                 self.problems.append(Problem(node, f"{node.op} makes {len(types)} outputs; the node names {len(node.outputs)}"))
             for i, v in enumerate(node.outputs):
                 if v is not None:
-                    v.type = self._refined(node, types[i] if i < len(types) else None, v.declared)  # pyright: ignore[reportAttributeAccessIssue]
+                    v.type = self._refined(node, types[i] if i < len(types) else None, self.told.get(v, v.declared))  # pyright: ignore[reportAttributeAccessIssue]
         return self.problems
 
     def node(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
@@ -109,18 +132,15 @@ class Inference:
         return []
 
     def _declared(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
-        from .upgrade import is_current, types_of_old_form
+        from .upgrade import is_current
 
-        op = node.op
-        assert isinstance(op, Op)
-        opset = opsets.get(op.domain)
-        if opset is not None and not is_current(op, opset):
-            return types_of_old_form(node, node.inputs, opset, opsets)
-        if node.attributes and node.bodies:
-            self._bodies(node, opsets)
-        if missing := missing_input(node):
-            raise RuleError(missing)
-        return op.infer(node.inputs, node.attributes, len(node.outputs))
+        opset = opsets.get(node.op.domain)
+        if opset is None or is_current(node.op, opset):
+            if node.attributes and node.bodies:
+                self._bodies(node, opsets)
+            if missing := missing_input(node):
+                raise RuleError(missing)
+        return types_on(node, node.inputs, opsets)
 
     def _retired(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
         """An operator that the newest opset no longer has, as Upsample and Scatter, is typed as what took its place."""
