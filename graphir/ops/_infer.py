@@ -1,12 +1,13 @@
 """The types of an operator's outputs: its rule is asked, and what it says is remembered."""
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..dims import serial, unknown
+from ..dims import Expr, atoms, serial, unknown
 from ..dtypes import NAMES
 from ..ir import Graph, Operator, UnknownRank, Value
 from ..types import ShapeError, TensorType, Type
@@ -127,20 +128,25 @@ class Typed(Operator):
 
     def _infer_by_trial(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
         """No rule sees an unknown rank: try ranks 0 to 5 in its place and keep what does not hang on it."""
-        found: list[list[Type | None]] = []
+        found: list[tuple[tuple[int, ...], list[Type | None]]] = []
         open_ = [i for i, v in enumerate(inputs) if v is not None and v.type.__class__ is TensorType and v.type.shape is None]
         apart = len(open_) <= 2  # of more than two, ranks are tried that are all the same
         for tried in itertools.product(range(6), repeat=len(open_)) if apart else zip(*[range(6)] * len(open_)):
             stand_ins = list(inputs)
-            for i, rank in zip(open_, tried):
-                stand_ins[i] = Value("", TensorType(stand_ins[i].dtype, [unknown() for _ in range(rank)]))  # pyright: ignore[reportOptionalMemberAccess]
+            for k, (i, rank) in enumerate(zip(open_, tried)):
+                stand_ins[i] = Value("", open_type(stand_ins[i].dtype, rank, k if apart else 0))  # pyright: ignore[reportOptionalMemberAccess]
             try:
-                found.append(self._infer(stand_ins, attributes, outputs))
+                found.append((tried, self._infer(stand_ins, attributes, outputs)))
             except (RuleError, ShapeError, UnknownRank, IndexError):
                 continue
         if not found:
             raise RuleError(f"{self.name}: no rank of the inputs of unknown rank suits it")
-        return [_common(types) for types in zip(*found)]
+        if len(found) == 1:  # once more, on dims that nothing else has
+            stand_ins = list(inputs)
+            for i, rank in zip(open_, found[0][0]):
+                stand_ins[i] = Value("", TensorType(stand_ins[i].dtype, [unknown() for _ in range(rank)]))  # pyright: ignore[reportOptionalMemberAccess]
+            return self._infer(stand_ins, attributes, outputs)
+        return [_common(types) for types in zip(*(types for _, types in found))]
 
     def _check_types(self, inputs: Sequence[Value | None]) -> None:
         count = len(inputs)
@@ -176,12 +182,33 @@ def _interned(type_: Type | None) -> Type | None:
     return _types.setdefault((type_.dtype, type_.shape), type_)
 
 
+_trial_dims: dict[tuple[int, int], Expr] = {}
+_trial_atoms: set[Any] = set()
+
+
+@functools.cache
+def open_type(dtype: np.dtype, rank: int, place: int) -> TensorType:
+    """A type of this rank to try in place of an open one: the same object each time, so that ops remember what comes of it. Its dims must not be handed on."""
+    for i in range(rank):
+        if (place, i) not in _trial_dims:
+            _trial_dims[place, i] = d = unknown()
+            _trial_atoms.update(atoms(d))
+    return TensorType(dtype, [_trial_dims[place, i] for i in range(rank)])
+
+
 def _common(types: Sequence[Type | None]) -> Type | None:
     """What the types agree on: the rank where they have one, and the dims that are one number in all of them."""
     first = types[0]
-    if all(t == first for t in types) or not isinstance(first, TensorType):
+    if not isinstance(first, TensorType):
         return first
     shapes = [t.shape for t in types if isinstance(t, TensorType) and t.shape is not None]
-    if len(types) == 1 or len(shapes) < len(types) or len({len(s) for s in shapes}) > 1:
+    if len(shapes) < len(types) or len({len(s) for s in shapes}) > 1:
         return TensorType(first.dtype)
-    return TensorType(first.dtype, [dims[0] if isinstance(dims[0], int) and len(set(dims)) == 1 else unknown() for dims in zip(*shapes)])
+    alike = all(isinstance(t, TensorType) and t.known == first.known for t in types)
+    known = first.known if alike and not any(map(_is_tried, first.known or ())) else None
+    return TensorType(first.dtype, [d[0] if len(set(d)) == 1 and not _is_tried(d[0]) else unknown() for d in zip(*shapes)], known)
+
+
+def _is_tried(d: Any) -> bool:
+    """Whether a dim is made of those of `open_type`."""
+    return isinstance(d, Expr) and any(a in _trial_atoms for a in atoms(d))

@@ -50,6 +50,7 @@ def infer(model: Model) -> list[Problem]:
 
     Raises StepsError, a LimitError.
     """
+    problems: list[Problem] = []
     with collector_paused():
         told: dict[Value, TensorType] = {}
         for _ in range(TOLD):

@@ -9,22 +9,28 @@ from collections.abc import Callable, Iterator, Sequence
 from ..dims import Shape, unknown
 from ..ir import Graph, Node, UnknownRank, Value
 from ..ops import Op, RuleError
+from ..ops._infer import open_type
 from ..types import TensorType, Type
 from .misfit import STUMBLES
 
 TRIED = range(9)  # ranks
+TRIALS = 30_000  # what is tried in one model, at most: beyond, ranks stay open
 Infer = Callable[[Node, Sequence[Value | None]], Sequence[Type | None]]  # the types of a node's outputs, on these inputs
 
 
 def told_by_readers(graph: Graph, infer: Infer) -> dict[Value, TensorType]:
     """Types of values of a graph and its bodies whose ranks are open, as far as readers tell them; what is declared of outputs counts, too."""
     wanted: dict[Value, int] = {}
+    trials = 0
     for inner in graph.walk():
         if any(map(_is_open, inner.values())):
             for node in reversed(inner.nodes):
-                places = [i for i, v in enumerate(node.inputs) if v is not None and v.graph is inner and _is_open(v) and v not in wanted]
-                if places and isinstance(node.op, Op) and not node.bodies:
-                    wanted.update(_only_ranks(node, places, wanted, infer))
+                asked = list(
+                    dict.fromkeys(v for v in node.inputs if v is not None and v.graph is inner and _is_open(v) and v not in wanted)
+                )
+                if asked and isinstance(node.op, Op) and not node.bodies and trials < TRIALS:
+                    trials += len(TRIED) ** min(len(asked), 2)
+                    wanted.update(_only_ranks(node, asked, wanted, infer))
     return {v: TensorType(v.dtype, _shape(v, rank)) for v, rank in wanted.items() if v.node is not None or v.graph is graph}
 
 
@@ -32,14 +38,13 @@ def _is_open(v: Value) -> bool:
     return isinstance(v.type, TensorType) and v.type.shape is None
 
 
-def _only_ranks(node: Node, places: list[int], wanted: dict[Value, int], infer: Infer) -> Iterator[tuple[Value, int]]:
-    """Those inputs at these places for which the node, with what is known of its other inputs and its outputs, can take only one rank; and that rank."""
-    given = [v if v is None or v not in wanted else _stand_in(v, wanted[v]) for v in node.inputs]
-    values = list(dict.fromkeys(node.inputs[i] for i in places))  # one value may be read twice
+def _only_ranks(node: Node, values: list[Value], wanted: dict[Value, int], infer: Infer) -> Iterator[tuple[Value, int]]:
+    """Those of these inputs for which the node, with what is known of its other inputs and its outputs, can take only one rank; and that rank."""
+    given = [v if v is None or v not in wanted else _stand_in(v, wanted[v], 2) for v in node.inputs]
     fitting: list[tuple[int, ...]] = []
     for ranks in itertools.product(TRIED, repeat=len(values)) if len(values) <= 2 else zip(*[TRIED] * len(values)):
-        stand_ins = {v: _stand_in(v, rank) for v, rank in zip(values, ranks) if v is not None}
-        inputs = [stand_ins.get(v, v) if v is not None else None for v in given]
+        stand_ins = {v: _stand_in(v, rank, min(i, 1)) for i, (v, rank) in enumerate(zip(values, ranks))}
+        inputs = [None if v is None else stand_ins.get(v, v) for v in given]
         try:
             made = infer(node, inputs)
         except (RuleError, UnknownRank, *STUMBLES):
@@ -47,12 +52,12 @@ def _only_ranks(node: Node, places: list[int], wanted: dict[Value, int], infer: 
         if all(v is None or _meets(t, v, wanted.get(v)) for t, v in zip(made, node.outputs)):
             fitting.append(ranks)
     for v, column in zip(values, zip(*fitting)):
-        if v is not None and len(set(column)) == 1:
+        if len(set(column)) == 1:
             yield v, column[0]
 
 
-def _stand_in(v: Value, rank: int) -> Value:
-    return Value(v.name, TensorType(v.dtype, [unknown() for _ in range(rank)]))
+def _stand_in(v: Value, rank: int, place: int) -> Value:
+    return Value(v.name, open_type(v.dtype, rank, place))
 
 
 def _meets(made: Type | None, v: Value, wanted: int | None) -> bool:
