@@ -10,7 +10,7 @@ from ..dims import Shape, unknown
 from ..ir import Graph, Node, UnknownRank, Value
 from ..ops import Op, RuleError
 from ..ops._infer import open_type
-from ..types import TensorType, Type
+from ..types import ShapeError, TensorType, Type
 from .misfit import STUMBLES
 
 TRIED = range(9)  # ranks
@@ -47,7 +47,7 @@ def _only_ranks(node: Node, values: list[Value], wanted: dict[Value, int], infer
         inputs = [None if v is None else stand_ins.get(v, v) for v in given]
         try:
             made = infer(node, inputs)
-        except (RuleError, UnknownRank, *STUMBLES):
+        except (RuleError, ShapeError, UnknownRank, *STUMBLES):
             continue
         if all(v is None or _meets(t, v, wanted.get(v)) for t, v in zip(made, node.outputs)):
             fitting.append(ranks)
