@@ -6,7 +6,7 @@ import pytest
 from bodies import COUNT, FLAG, Row, body, branches, check_derivatives, tensor, total, turns
 from graphir import Graph, Model, Value, ops
 from graphir.ops._gradient import GradientError
-from graphir.ops.control import if_, loop
+from graphir.ops.control import body_in, if_, loop, yields
 from graphir.ops.elementwise import add, cast, exp, mul, sin, sub, sum_, tanh
 from graphir.ops.logic import greater, less
 from graphir.ops.math import matmul
@@ -161,6 +161,21 @@ def chunks(x, w, m, flag):
     return (concat_from_sequence(squares, axis=1),)
 
 
+def perhaps(x, w, m, flag):
+    """Optional values that an If reads: one that is surely there, one that another If makes or not, and one that holds a sequence; and a Loop that reads one."""
+    square, none = body_in(x), body_in(x)
+    with square:
+        yields(square, ops.sequence.optional(square, mul(x, x)))
+    yields(none, ops.sequence.optional(none, type=x.type))
+    (maybe,) = if_(flag, then_branch=square, else_branch=none)
+    sure, rows = ops.sequence.optional(x.graph, sin(x)), ops.sequence.optional(x.graph, sequence_construct(x, mul(x, x)))
+    get, has = ops.sequence.optional_get_element, ops.sequence.optional_has_element
+    (one,) = if_(has(x.graph, maybe), **branches(x, lambda: mul(get(maybe), get(sure)), lambda: exp(x)))
+    (other,) = if_(greater(m, 1), **branches(x, lambda: mul(sequence_at(get(rows), -1), x), lambda: sin(x)))
+    (last,) = turns(m, None, x, build=lambda i, s: mul(s, get(sure)))
+    return one, other, last
+
+
 def doubled(x, w, m, flag):
     """As often as the numbers say, a state that is twice as long after each trip, of which an If and an inner Loop read all."""
 
@@ -185,6 +200,7 @@ ROWS = [
     Row(walked),
     Row(gathered),
     Row(taken_apart),
+    Row(perhaps, feeds=({"flag": True, "m": 2}, {"flag": False, "m": 1}, {"flag": False, "m": 0})),
     Row(unbound, 1, feeds=({"m": 1},)),
     Row(chunks, 1, feeds=({"m": 1}, {"m": 2}), refused="shape_.Size() == new_shape.Size() was false"),
     Row(doubled, feeds=({},)),

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import graphir.ops as ops
 
+from ..dims import unknown
 from ..ir import Graph, Node, Value
-from ..types import OptionalType, TensorType, Type
+from ..types import OptionalType, TensorType, Type, map_dims
 from ._bodies import Told, body_in, paste, tidy, yields
 from ._gradient import GradientError, gradients, is_float, sum_up, zeros_like
 from ._op import Op
@@ -33,7 +34,7 @@ class Backward:
 
     def gradient_of(self, v: Value, type_: Type | None = None) -> Value:
         """A new input for the gradient of a value, of the value's type unless another is given."""
-        return self.body.input(self.body.fresh(f"{self.body.name}_d_{v.name}"), plain(type_ or v.type))
+        return self.body.input(self.body.fresh(f"{self.body.name}_d_{v.name}"), gradient_type(type_ or v.type))
 
     def sweep(self, dys: Iterable[tuple[Value, Value | None]], wrt: Sequence[Value]) -> None:
         """Run the forward body again and go back from its outputs, with their gradients, to `wrt`: values of this body and outer ones."""
@@ -68,8 +69,13 @@ class Backward:
 
 def typed_as(dv: Value, v: Value) -> Value:
     """dv, the gradient of v, with the type that it must have, where its type rule could not know."""
-    dv.type = plain(v.type.element if isinstance(v.type, OptionalType) else v.type)  # pyright: ignore[reportAttributeAccessIssue]
+    dv.type = gradient_type(v.type)  # pyright: ignore[reportAttributeAccessIssue]
     return dv
+
+
+def gradient_type(t: Type | None) -> Type | None:
+    """The type of the gradient of a value of type t: that of an optional value is the gradient of what it holds, or has no elements where it holds nothing."""
+    return map_dims(plain(t.element), lambda d: unknown()) if isinstance(t, OptionalType) else plain(t)
 
 
 def types_of(node: Node) -> list[Type | None]:

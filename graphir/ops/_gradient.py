@@ -15,7 +15,7 @@ from ..dims import Expr
 from ..dtypes import BFLOAT16, BITS, BOOL, FLOAT16, FLOATS, INT64, NAMES
 from ..ir import Graph, Node, UnknownRank, Value
 from ..tensors import Tensor
-from ..types import SequenceType, TensorType, Type
+from ..types import OptionalType, SequenceType, TensorType, Type
 from ._cause import cause
 from ._op import Op, arguments, decompose
 
@@ -51,11 +51,13 @@ def is_float(v: Value | None) -> bool:
 
 
 def zeros_like(x: Value, dims: Value | list[int] | None = None, fill: float = 0, dtype: np.dtype | None = None) -> Value:
-    """Zeros of the type of x, or in another shape, of another dtype, another number. Of a sequence: zeros like each element."""
+    """Zeros of the type of x, or in another shape, of another dtype, another number. Of a sequence: zeros like each element; of an optional value: like what it holds."""
     if isinstance(x.type, SequenceType):
         return ops.sequence.each(zeros_like, x)
+    if isinstance(x.type, OptionalType):
+        return ops.sequence.zeros_like_held(x)
     if not isinstance(x.type, TensorType):
-        raise GradientError(f"{x.name} is {x.type}; only of tensors and sequences of them zeros can stand for a gradient")
+        raise GradientError(f"{x.name} is {x.type}; only of tensors, and sequences and optional values of them, zeros can stand for a gradient")
     dims = shape_of(x) if dims is None else dims
     return ops.create.constant_of_shape(
         x.graph.number(dims, INT64) if isinstance(dims, list) else dims, value=Tensor.of(np.full(1, fill, dtype or x.dtype))

@@ -9,6 +9,7 @@ import graphir.ops as ops
 from ..dims import Dim, relabel, unknown
 from ..dtypes import BOOL, FLOAT32, INT64, NAMES
 from ..ir import Graph, Node, Value, captures, home
+from ..tensors import Tensor
 from ..types import OptionalType, SequenceType, TensorType, Type, map_dims
 from ._backward import Backward, typed_as, types_of
 from ._bodies import body_in, paste, yield_more, yields
@@ -325,7 +326,7 @@ def optional(graph: Graph, input: Value | None = None, *, type: Type | None = No
 
 @optional.gradient
 def optional_gradient(dy, y, input=None, *, type):
-    return dy
+    return None if input is None else typed_as(ops.elementwise.identity(dy), input)
 
 
 @op("OptionalGetElement", since=28)
@@ -337,6 +338,26 @@ def optional_get_element(input: Value) -> Type:
 @optional_get_element.gradient
 def optional_get_element_gradient(dy, y, input):
     return dy
+
+
+def zeros_like_held(x: Value) -> Value:
+    """Zeros like what an optional value holds; where it holds nothing, no elements, which nobody reads."""
+    held = next(iter(x.node.inputs), None) if x.node is not None and x.node.op is optional else None
+    if held is not None:
+        return zeros_like(held)
+    element = x.type.element  # pyright: ignore[reportAttributeAccessIssue]
+    there, absent = body_in(x), body_in(x)
+    with there:
+        yields(there, zeros_like(optional_get_element(x)))
+    with absent:
+        if isinstance(element, TensorType) and element.shape is not None:
+            dims = x.graph.number([0] * len(element.shape), INT64)
+            yields(absent, ops.create.constant_of_shape(dims, value=Tensor.of(np.zeros(1, element.dtype))))
+        elif isinstance(element, SequenceType) and isinstance(element.element, TensorType):
+            yields(absent, sequence_empty(absent, dtype=NAMES[element.element.dtype]))  # pyright: ignore[reportArgumentType]
+        else:
+            raise GradientError(f"{x.name} is {x.type}; expected one that holds a tensor of known rank, or a sequence of tensors, for its gradient")
+    return typed_as(if_(optional_has_element(x.graph, x), then_branch=there, else_branch=absent)[0], x)
 
 
 @op("OptionalHasElement", since=28)

@@ -8,6 +8,11 @@ from ..ops.shape import reshape, squeeze, unsqueeze
 from ..tensors import Tensor
 
 
+def has_odd_ranks(model: Model) -> bool:
+    """Whether there is anything to settle, in bodies and functions too."""
+    return any(_odd(node) for graph in model.graphs() for node in graph.nodes)
+
+
 def settle_ranks(model: Model) -> None:
     """Let nodes of declared operators read numbers and vectors as these say, in place: PyTorch writes scalar axes, others padding values of shape [1].
 

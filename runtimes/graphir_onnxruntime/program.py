@@ -22,7 +22,7 @@ from graphir.tensors import Tensor
 from graphir.turns import Turn, Turns, in_turn
 from graphir.types import OptionalType, TensorType
 
-from .session import DOMAINS, Refusal, cut, dense, expand, explained, is_plain, open_session, options, states_to_inputs
+from .session import DOMAINS, Refusal, cut, dense, expand, explained, is_plain, open_session, options, say_otherwise, states_to_inputs
 from .values import copied, from_ort, to_ort
 
 SESSIONS = 16  # how many sets of fetches are remembered
@@ -58,6 +58,7 @@ class OrtProgram(Turns):
         self._sessions: dict[tuple[str, ...], _Ready] = {}
         self._last: _Ready | None = None
         with collector_paused():
+            say_otherwise(self._model)
             inputs, updates, states = states_to_inputs(self._model)
             self._state = {a: to_ort(np.array(dense(w))) for a, w in states.items()}
             expand(self._model, lambda op: op.domain not in DOMAINS)

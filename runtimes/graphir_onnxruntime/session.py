@@ -13,11 +13,13 @@ from graphir.addresses import addresses_of_nodes
 from graphir.dtypes import BITS, STRING
 from graphir.ir import Node, Value, Weight
 from graphir.model import Model
-from graphir.ops import Op, decompose
+from graphir.ops import Op, decompose, training
 from graphir.passes.expand import inline_calls
+from graphir.passes.gradient_nodes import replace_gradient_nodes
 from graphir.passes.infer import infer
 from graphir.passes.lift import lift_states
 from graphir.passes.prune import prune
+from graphir.passes.settle_ranks import has_odd_ranks, settle_ranks
 from graphir.passes.upgrade import replace_node, upgrade
 from graphir.tensors import Tensor
 
@@ -51,6 +53,16 @@ def states_to_inputs(model: Model) -> tuple[dict[str, Value], dict[str, Value], 
     for w in states.values():
         model.graph.drop_weight(w)
     return inputs, updates, states
+
+
+def say_otherwise(model: Model) -> None:
+    """Put, in place, what ONNX Runtime takes for what it does not: for Gradient nodes what computes them, for operands of one element those of the rank that it wants."""
+    if has_odd_ranks(model) or any(node.op is training.gradient for graph in model.graphs() for node in graph.nodes):
+        upgrade(model)
+        inline_calls(model)
+        infer(model)
+        settle_ranks(model)
+        replace_gradient_nodes(model)
 
 
 def expand(model: Model, lacking: Callable[[Op], bool]) -> bool:
