@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from graphir.ops import FAMILIES, OPS, OPSETS, Op
+from graphir.ops import CONTRIBUTED, FAMILIES, OPS, OPSETS, Op, contributed
 from graphir.ops._gradient import CONVERTING, none
 from graphir.ops.versions import STEPS, Step, steps
 from graphir_arrays.kernel import find
@@ -55,6 +55,16 @@ RETIRED = """
 | --- | --- | --- |
 """
 
+CONTRIBUTIONS = """
+## Operators that are not the standard's
+
+Files put these into the default domain all the same, and ONNX Runtime runs them: some of its own, and experiments that the standard gave up in opset 10.
+All are run and differentiated as the operators that they are made of. `graphir.passes.upgrade` puts those in place of the experiments.
+[graphir/ops/contributed.py](../graphir/ops/contributed.py)
+
+| operator | domain | opsets | |
+| --- | --- | --- | --- |
+"""
 DEPARTURES = """
 ## Where files decide
 
@@ -74,8 +84,15 @@ def page() -> str:
         f"{n} of {domain or 'ai.onnx'}{f' up to opset {OPSETS[domain]}' if domain in OPSETS else ''}" for domain, n in domains.items()
     )
     parts = [INTRODUCTION.format(count=len(OPS), domains=told), *(_family(module) for module in FAMILIES)]
-    parts += [LATER, *(f"{row}\n" for row in _conditions()), RETIRED, *(f"{row}\n" for row in _retired()), DEPARTURES]
+    parts += [LATER, *(f"{row}\n" for row in _conditions()), RETIRED, *(f"{row}\n" for row in _retired())]
+    parts += [CONTRIBUTIONS, *(f"{row}\n" for row in _contributed()), DEPARTURES]
     return "".join(parts)
+
+
+def _contributed() -> Iterator[str]:
+    for op in sorted(CONTRIBUTED.values(), key=str):
+        opsets = "to 9" if op in contributed.RETIRED else "all"
+        yield f"| {' | '.join((op.name, op.domain or 'ai.onnx', opsets, _meaning(op)))} |"
 
 
 def _family(module: ModuleType) -> str:

@@ -70,11 +70,12 @@ def proto(row: str) -> onnx.ModelProto:
     return onnx.parser.parse_model(f"{HEAD} g {ENDS} => ({outputs}) {{ {FORWARD} {text} }} {FUNCTIONS}")
 
 
+@pytest.mark.parametrize("runtime", ["numpy", "onnxruntime"])
 @pytest.mark.parametrize("row", ROWS)
-def test_nodes_are_replaced(row: str) -> None:
+def test_nodes_are_replaced(row: str, runtime: str) -> None:
     model = graphir_onnx.from_proto(proto(row))
     assert verify(model) == []
-    got = graphir.compile(model).run(FEEDS)
+    got = graphir.compile(model, runtime).run(FEEDS)
     for name, want in ROWS[row][1].items():
         np.testing.assert_allclose(got[name], want, rtol=1e-5, atol=1e-6)
 

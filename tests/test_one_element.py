@@ -118,6 +118,7 @@ def test_it_runs_and_has_gradients(name: str) -> None:
     feeds = {v.name: FEEDS[v.name] for v in model.inputs}
     y = graphir.compile(model).run(feeds)["y"]
     assert list(y.shape) == ROWS[name][0]
+    np.testing.assert_allclose(graphir.compile(model, "onnxruntime").run(feeds)["y"], y, rtol=1e-4, atol=1e-5)
     made = graphir.gradient(model, of="y")
     written = graphir.dumps(made, format="onnx")
     onnx.checker.check_model(onnx.load_from_string(written), full_check=True)

@@ -13,6 +13,7 @@ from . import (
     activation,
     arrange,
     attention,
+    contributed,
     control,
     create,
     elementwise,
@@ -62,6 +63,7 @@ def collect(modules: Iterable[ModuleType]) -> dict[tuple[str, str], Op]:
 
 
 OPS = collect(FAMILIES)
+CONTRIBUTED = collect((contributed,))  # which are not the standard's
 
 
 @functools.cache
@@ -73,7 +75,7 @@ def others() -> dict[tuple[str, str], Op]:
 def lookup(domain: str, name: str, overload: str = "") -> Operator:
     """The declared op of that name, else a foreign operator. "ai.onnx" is the default domain."""
     key = "" if domain == "ai.onnx" else domain, name
-    found = None if overload else OPS.get(key) or (others().get(key) if key[0] else None)
+    found = None if overload else OPS.get(key) or CONTRIBUTED.get(key) or (others().get(key) if key[0] else None)
     return found or Operator(domain, name, overload)
 
 

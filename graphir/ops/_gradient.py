@@ -57,7 +57,9 @@ def zeros_like(x: Value, dims: Value | list[int] | None = None, fill: float = 0,
     if isinstance(x.type, OptionalType):
         return ops.sequence.zeros_like_held(x)
     if not isinstance(x.type, TensorType):
-        raise GradientError(f"{x.name} is {x.type}; only of tensors, and sequences and optional values of them, zeros can stand for a gradient")
+        raise GradientError(
+            f"{x.name} is {x.type}; only of tensors, and sequences and optional values of them, zeros can stand for a gradient"
+        )
     dims = shape_of(x) if dims is None else dims
     return ops.create.constant_of_shape(
         x.graph.number(dims, INT64) if isinstance(dims, list) else dims, value=Tensor.of(np.full(1, fill, dtype or x.dtype))

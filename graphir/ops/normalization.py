@@ -37,7 +37,7 @@ def _channels(x: Any, rank: int = 2) -> Dim:
 # ---- what the gradients share ------------------------------------------------------------------------------------------------------------
 
 
-def _wider(x: Value, stash_type: str = "float32") -> np.dtype:
+def wider(x: Value, stash_type: str = "float32") -> np.dtype:
     """The dtype in which to compute: that of x, or where it is wider stash_type. In float16 the square of 256 is infinite."""
     return max(as_dtype(stash_type), x.dtype, key=lambda dtype: dtype.itemsize)
 
@@ -50,7 +50,7 @@ def _centred(x: Value, axes: Sequence[int]) -> Value:
     return ops.elementwise.sub(x, _mean(x, axes))
 
 
-def _inverse_root(x: Value, axes: Sequence[int], epsilon: float) -> Value:
+def inverse_root(x: Value, axes: Sequence[int], epsilon: float) -> Value:
     """1 / sqrt(mean(x^2) + epsilon)."""
     return ops.elementwise.reciprocal(ops.elementwise.sqrt(ops.elementwise.add(_mean(ops.elementwise.mul(x, x), axes), epsilon)))
 
@@ -136,13 +136,13 @@ def batch_normalization_gradient(dys, ys, x, scale, b, input_mean, input_var, *,
 
 def _trained_gradient(dys, x, scale, b, input_mean, input_var, epsilon, momentum):
     dy, dmean, dvar, *_ = *dys, None, None  # a node may have the first output alone
-    axes, wide_x = _all_but_channels(x), ops.elementwise.cast_to(x, _wider(x))
+    axes, wide_x = _all_but_channels(x), ops.elementwise.cast_to(x, wider(x))
     centred = _centred(wide_x, axes)
     dscale = db = None
     parts = [d and _to_channels(ops.elementwise.mul(d, 1 - momentum), wide_x) for d in (dmean, dvar)]
     found = _statistics_gradient(parts[0], parts[1], centred, axes)
     if dy is not None:
-        inverse = _inverse_root(centred, axes, epsilon)
+        inverse = inverse_root(centred, axes, epsilon)
         y, dy = ops.elementwise.mul(centred, inverse), ops.elementwise.cast_to(dy, wide_x.dtype)
         found.append(_standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, wide_x)), y, inverse, axes))
         dscale, db = _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
@@ -171,13 +171,13 @@ def layer_normalization(
 @layer_normalization.gradient
 def layer_normalization_gradient(dys, ys, x, scale, b, *, axis, epsilon, stash_type):
     dy, dmean, dinverse = dys
-    wide, axes = _wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
+    wide, axes = wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
     wide_x, (mean, inverse) = ops.elementwise.cast_to(x, wide), ys[1:]
     if mean.dtype == wide:
         centred = ops.elementwise.sub(wide_x, mean)
     else:  # saved in less precision than x has
         centred = _centred(wide_x, axes)
-        inverse = _inverse_root(centred, axes, epsilon)
+        inverse = inverse_root(centred, axes, epsilon)
     dvar = dinverse and ops.elementwise.mul(
         ops.elementwise.mul(ops.elementwise.cast_to(dinverse, wide), -0.5),
         ops.elementwise.mul(inverse, ops.elementwise.mul(inverse, inverse)),
@@ -201,9 +201,9 @@ def rms_normalization(x: T, scale: V, *, axis: int = -1, epsilon: float = 1e-5, 
 
 @rms_normalization.gradient
 def rms_normalization_gradient(dy, y, x, scale, *, axis, epsilon, stash_type):
-    wide, axes = _wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
+    wide, axes = wider(x, stash_type), range(axis_of(axis, x.rank), x.rank)
     x_, dy, scale_ = ops.elementwise.cast_to(x, wide), ops.elementwise.cast_to(dy, wide), ops.elementwise.cast_to(scale, wide)
-    inverse = _inverse_root(x_, axes, epsilon)
+    inverse = inverse_root(x_, axes, epsilon)
     y = ops.elementwise.mul(x_, inverse)
     dx = _standardized_gradient(ops.elementwise.mul(dy, scale_), y, inverse, axes, centred=False)
     return ops.elementwise.cast_to(dx, x.dtype), ops.elementwise.cast_to(ops.elementwise.mul(dy, y), scale.dtype)
@@ -220,10 +220,10 @@ def instance_normalization(input: T, scale: T, b: T, *, epsilon: float = 1e-5) -
 
 @instance_normalization.gradient
 def instance_normalization_gradient(dy, y, input, scale, b, *, epsilon):
-    wide, axes = _wider(input), range(2, input.rank)
+    wide, axes = wider(input), range(2, input.rank)
     x, dy = ops.elementwise.cast_to(input, wide), ops.elementwise.cast_to(dy, wide)
     centred = _centred(x, axes)
-    inverse = _inverse_root(centred, axes, epsilon)
+    inverse = inverse_root(centred, axes, epsilon)
     y = ops.elementwise.mul(centred, inverse)
     dx = _standardized_gradient(ops.elementwise.mul(dy, _to_channels(scale, x)), y, inverse, axes)
     return ops.elementwise.cast_to(dx, input.dtype), _channel_sums(ops.elementwise.mul(dy, y), scale), _channel_sums(dy, b)
@@ -243,11 +243,11 @@ def group_normalization(x: T, scale: T, bias: T, *, num_groups: int, epsilon: fl
 
 @group_normalization.gradient
 def group_normalization_gradient(dy, y, x, scale, bias, *, num_groups, epsilon, stash_type):
-    wide, size = _wider(x, stash_type), product(x.shape[1:]) // num_groups
+    wide, size = wider(x, stash_type), product(x.shape[1:]) // num_groups
     parts = [0, num_groups, size if isinstance(size, int) else -1]
     wide_x, dy = ops.elementwise.cast_to(x, wide), ops.elementwise.cast_to(dy, wide)
     centred = _centred(ops.shape.reshape(wide_x, parts), [2])
-    inverse = _inverse_root(centred, [2], epsilon)
+    inverse = inverse_root(centred, [2], epsilon)
     y = ops.elementwise.mul(centred, inverse)
     dparts = ops.shape.reshape(ops.elementwise.mul(dy, _to_channels(scale, wide_x)), parts)
     dx = reshape_like(_standardized_gradient(dparts, y, inverse, [2]), x)
@@ -268,7 +268,7 @@ def lrn(x: T, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: flo
 
 @lrn.decompose
 def _lrn(x, *, size, alpha, beta, bias):
-    dtype, x = x.dtype, ops.elementwise.cast_to(x, _wider(x))
+    dtype, x = x.dtype, ops.elementwise.cast_to(x, wider(x))
     flat = ops.shape.unsqueeze(ops.shape.reshape(ops.elementwise.mul(x, x), [0, 0, -1]), [1])  # the channels as a spatial axis
     before = (size - 1) // 2
     means = ops.nn.average_pool(flat, kernel_shape=(size, 1), pads=(before, 0, size - 1 - before, 0), count_include_pad=1)
@@ -303,7 +303,7 @@ def mean_variance_normalization(x: T, *, axes: tuple[int, ...] = (0, 2, 3)) -> T
 
 @mean_variance_normalization.gradient
 def mean_variance_normalization_gradient(dy, y, x, *, axes):
-    wide, axes = _wider(x), [axis_of(a, x.rank) for a in axes]
+    wide, axes = wider(x), [axis_of(a, x.rank) for a in axes]
     centred = _centred(ops.elementwise.cast_to(x, wide), axes)
     var = ops.elementwise.max_(_mean(ops.elementwise.mul(centred, centred), axes), 1e-36)  # the root has no slope at 0
     inverse = ops.elementwise.reciprocal(ops.elementwise.add(ops.elementwise.sqrt(var), 1e-9))

@@ -356,7 +356,9 @@ def zeros_like_held(x: Value) -> Value:
         elif isinstance(element, SequenceType) and isinstance(element.element, TensorType):
             yields(absent, sequence_empty(absent, dtype=NAMES[element.element.dtype]))  # pyright: ignore[reportArgumentType]
         else:
-            raise GradientError(f"{x.name} is {x.type}; expected one that holds a tensor of known rank, or a sequence of tensors, for its gradient")
+            raise GradientError(
+                f"{x.name} is {x.type}; expected one that holds a tensor of known rank, or a sequence of tensors, for its gradient"
+            )
     return typed_as(if_(optional_has_element(x.graph, x), then_branch=there, else_branch=absent)[0], x)
 
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from ..dims import Expr
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model, copy_graph
-from ..ops import OPSETS, Op, RuleError, lookup
+from ..ops import OPSETS, Op, RuleError, decompose, lookup
+from ..ops.contributed import RETIRED
 from ..ops.versions import MALFORMED, CannotSay, is_current, raise_over, steps, version_at
 from ..tensors import Tensor
 from ..types import TensorType, Type
+from .misfit import stumbled
 
 __all__ = ["UpgradeError", "is_current", "replace_node", "types_of_old_form", "upgrade"]
 
@@ -52,12 +54,22 @@ def _raise_graph(graph: Graph, opsets: Mapping[str, int]) -> bool:
             for body in bodies:
                 replaced |= _raise_graph(body, opsets)
             opset = opsets.get(node.op.domain)
-            if opset is not None and not is_current(node.op, opset):
+            if node.op in RETIRED:
+                replace_node(node, _in_parts(node))
+            elif opset is not None and not is_current(node.op, opset):
                 made = _raise(node, opset)
                 if made is not None:
                     replaced |= bool(bodies)
                     replace_node(node, made)
     return replaced
+
+
+def _in_parts(node: Node) -> Sequence[Value | None]:
+    """What a node of an operator that is gone is made of, built where ops now land."""
+    try:
+        return decompose(node)
+    except MALFORMED as e:
+        raise UpgradeError(f"node {node.label!r}: {e if isinstance(e, RuleError) else stumbled(node, e)}") from e
 
 
 def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:

@@ -142,9 +142,9 @@ def open_session(
             onnxruntime.set_seed(seed)
             return onnxruntime.InferenceSession(data, given, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime raises kinds of its own, which have no common base
-        lacks = re.search(r"Could not find an implementation for (\w+)\(", str(e))
+        lacks = re.search(r"Could not find an implementation for (\w+)\(|:(\w+)\(-?\d+\) is not a registered function/op", str(e))
         text = f"ONNX Runtime {onnxruntime.__version__} refuses the model: {explained(model, e)}"
-        raise Refusal(text, lacks[1] if lacks else None) from e
+        raise Refusal(text, lacks[lacks.lastindex or 0] if lacks else None) from e
 
 
 # The operands that ONNX Runtime reads as they are: (operator, which). Others it may transpose where they stand, to move a Transpose over their node, and then
