@@ -35,6 +35,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     weights = [constant("w", np.ones((4, 3), "f4")), constant("yes", True)]
     other = helper.make_node("Abs", ["y"], ["z"])
     save("m.onnx", [product, choice, other], [info("x", "N", 4), info("y", "M", None)], [info("out", "N", 3), info("z", "M", None)], weights, value_info=[info("h", "N", 3)])  # fmt: skip
+    save("open.onnx", [other], [helper.make_tensor_value_info("y", F, None)], [info("z", None)], [])
     save("fixed.onnx", [product], [info("x", 2, 4)], [info("h", 2, 3)], weights[:1])
     halves = helper.make_node("Reshape", ["x", "s"], ["h"])
     save("fold.onnx", [halves], [info("x", "N", 4)], [info("h", 3, None)], [constant("s", np.array([3, 8]))])
@@ -88,6 +89,7 @@ WRONG = {
     "no axis": ("m.onnx", ["x:2=8"], 2, "the input x is float32[N, 4], and there is no axis 2"),
     "a fixed axis": ("m.onnx", ["x:1=8"], 2, "and axis 1 is 4; only open sizes can be given"),
     "all fixed": ("fixed.onnx", ["N=2"], 2, "expected none, for all sizes are fixed"),
+    "unknown rank": ("open.onnx", ["y:0=2"], 2, "--dim y:0=2: the input y is float32[...], whose axes are not known"),
     "two sizes": ("m.onnx", ["N=8", "N=9"], 2, "--dim N=9: N is 8 already"),
     "two sizes by axis": ("m.onnx", ["N=8", "x:0=9"], 2, "--dim x:0=9: N is 8 already"),
     "no number": ("m.onnx", ["N=a"], 2, "'N=a' is no size, such as N=8"),

@@ -65,6 +65,9 @@ def _symbol(model: "Model", name: str, size: int) -> str | None:
     whose, _, axis = name.rpartition(":")
     if whose in inputs and is_whole(axis):
         return _symbol_of_axis(inputs[whose], int(axis), name, size)
+    if any(v.name == whose for v in model.inputs):
+        v = next(v for v in model.inputs if v.name == whose)
+        raise click.UsageError(f"--dim {name}={size}: the input {whose} is {v.type or 'of unknown type'}, whose axes are not known")
     raise click.UsageError(f"--dim {name}: no input has a dim of that name; {_expected(inputs, free)}{near(name, free)}")
 
 
