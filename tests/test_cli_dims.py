@@ -35,7 +35,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     weights = [constant("w", np.ones((4, 3), "f4")), constant("yes", True)]
     other = helper.make_node("Abs", ["y"], ["z"])
     save("m.onnx", [product, choice, other], [info("x", "N", 4), info("y", "M", None)], [info("out", "N", 3), info("z", "M", None)], weights, value_info=[info("h", "N", 3)])  # fmt: skip
-    save("open.onnx", [other], [helper.make_tensor_value_info("y", F, None)], [info("z", None)], [])
+    save("open.onnx", [other], [helper.make_tensor_value_info("y", F, None)], [helper.make_tensor_value_info("z", F, None)], [])
     save("fixed.onnx", [product], [info("x", 2, 4)], [info("h", 2, 3)], weights[:1])
     halves = helper.make_node("Reshape", ["x", "s"], ["h"])
     save("fold.onnx", [halves], [info("x", "N", 4)], [info("h", 3, None)], [constant("s", np.array([3, 8]))])
