@@ -52,6 +52,10 @@ class Budget:
         """The budget that a program keeps to: one of its own for Limits, begun again in each run, or that of a larger piece of work."""
         return limits if isinstance(limits, Budget) else cls(limits, per_run=True)
 
+    def for_clone(self) -> "Budget":
+        """The budget of a clone of the program that keeps to this one: of its own, for another thread, where each run begins anew."""
+        return Budget(self.limits, per_run=True, clock=self.clock) if self.per_run else self
+
     def begin_run(self) -> None:
         """A run of a program begins."""
         if self.per_run:

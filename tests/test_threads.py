@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import graphir
+import graphir.plugins
 from crowd import LONG, at_once, network
 from graphir import Graph, Model, TensorType, ops, training
 from graphir.ops._op import T, op
@@ -220,6 +221,23 @@ def test_clones_run_at_once(runtime: str) -> None:
             assert mine.run({"x": x[: i + 1]}, ["tanh", "exp"])["exp"].shape == (i + 1, 64)
 
     at_once(4, work)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_limits_are_each_clones_own(runtime: str) -> None:
+    """What one clone uses, and when it began, counts for no other; what it brings is counted once."""
+    limits = graphir.plugins.Limits(memory=2**22, trips=5, seconds=30)
+    program = graphir.compile(network(), runtime, limits=limits)
+    x = RNG.standard_normal((64, 64)).astype("float32")
+    expected = program.run({"x": x})["y"]
+
+    def work(i: int) -> None:
+        mine = program.clone()
+        for _ in range(40):
+            assert np.array_equal(mine.run({"x": x})["y"], expected)
+
+    at_once(4, work)
+    assert np.array_equal(program.run({"x": x})["y"], expected)
 
 
 def test_random_numbers_follow_the_seed_of_each() -> None:

@@ -106,6 +106,12 @@ class Held:
         self.budget = budget
         self._arrays: dict[tuple[int, bool], tuple[Any, Any]] = {}
 
+    def for_clone(self, budget: Budget) -> "Held":
+        """The same arrays for a clone of the program, which notes in its own table, and its own budget, what it brings itself."""
+        other = Held(self.xp, budget)
+        other._arrays.update(self._arrays)
+        return other
+
     def __call__(self, weight: Weight, on_host: bool) -> Any:
         """The array of a weight."""
         key = id(weight.tensor), on_host

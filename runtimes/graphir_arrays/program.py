@@ -286,8 +286,8 @@ class Program(Turns):
         other._plans, other._graphs, other._last = {}, {}, None
         other._turn = Turn()
         other._draws = Draws(self._xp, self._draws.seed, self._draws.run)
-        if self._budget.per_run:
-            other._budget = Budget(self._budget.limits, per_run=True)
+        other._budget = self._budget.for_clone()
+        other._held = self._held.for_clone(other._budget)
         other._state = {a: other._budget.hold(self._xp.fresh(x)) for a, x in self._state.items()}
         other.state = _State(other)
         return other

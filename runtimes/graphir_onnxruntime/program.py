@@ -233,6 +233,7 @@ class OrtProgram(Turns):
         other._sessions = {} if self._is_random else dict(self._sessions)
         other._last = None
         other._turn = Turn()
+        other._budget = self._budget.for_clone()
         other._held = dict(self._held)
         other._state = dict(self._state)  # the values themselves are never written to
         other.state = _State(other)
