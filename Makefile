@@ -25,7 +25,7 @@ test: lint
 	$(BIN)/pytest -n 2
 
 test-long: .venv/test.stamp
-	GRAPHIR_EVERY_CASE=1 $(BIN)/pytest -n 2
+	GRAPHIR_EVERY_CASE=1 GRAPHIR_LONG=1 $(BIN)/pytest -n 2
 	$(MAKE) fuzz MINUTES=5
 
 MINUTES ?= 10
