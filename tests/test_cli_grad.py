@@ -64,3 +64,30 @@ def test_what_is_refused(model: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["grad", model, str(tmp_path / "out.onnx"), *options.split()]) != 0
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_what_is_left_out_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, by reasons; gradcheck tells marks apart from what is wrong."""
+    graph = Graph("model")
+    x = graph.input("x", TensorType("float32", (2, 3)))
+    small = graph.weight("small", np.float32(2))
+    best = ops.reduce.arg_max(ops.math.matmul(x, graph.weight("w", np.eye(3, dtype="f4"))), axis=1, keepdims=0)
+    picked = ops.index.gather(graph.weight("table", np.eye(3, dtype="f4")), best)
+    graph.output(ops.elementwise.mul(picked, small), "y")
+    graphir.save(Model(graph), tmp_path / "model.onnx")
+    assert main(["grad", str(tmp_path / "model.onnx"), str(tmp_path / "out.onnx")]) == 0
+    said = capsys.readouterr()
+    assert "d_table" in said.out and "d_w" not in said.out
+    assert said.err.splitlines()[:2] == [
+        "note: not differentiated, single numbers, which --wrt can name: small",
+        "note: not differentiated, without a gradient, since ArgMax passes none: x, w",
+    ]
+
+
+def test_gradcheck_takes_marks(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradcheck", model, "--of", "r", "--wrt", "x"]) == 1
+    assert main(["gradcheck", model]) == 0
+    capsys.readouterr()
+    assert main(["gradcheck", model, "--straight-through", "r"]) == 1
+    said = capsys.readouterr().out
+    assert "nothing could be checked" in said and "WRONG" not in said and "r is marked" in " ".join(said.split())

@@ -281,7 +281,7 @@ def branching() -> Model:
 
 
 PATTERNS: list[tuple[Any, list[str]]] = [
-    (None, ["x", "if/then_branch/w"]),
+    (None, ["x", "scale", "if/then_branch/w", "if/else_branch/k"]),
     ("x", ["x"]),
     ("*", ["x", "scale", "if/then_branch/w", "if/else_branch/k"]),
     ("if/*", ["if/then_branch/w", "if/else_branch/k"]),

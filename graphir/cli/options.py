@@ -3,9 +3,13 @@
 import functools
 import math
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ..passes.marks import How
 
 _BYTES = re.compile("(\\d{1,18})(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
 
@@ -92,3 +96,42 @@ wrt_option = click.option(
     metavar="PATTERN",
     help="Inputs and weights, by address or by a pattern with * and ?. [default: all but single numbers]",
 )
+
+
+class Factor(click.ParamType):
+    """A pattern and a number: layer1.*=0.1."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """The pattern and the number."""
+        pattern, _, number = str(value).rpartition("=")
+        if not pattern:
+            self.fail(f"{value!r} names nothing, such as layer1.*=0.1", param, ctx)
+        try:
+            return pattern, Number().convert(number, param, ctx)
+        except click.BadParameter:
+            return self.fail(f"{value!r} ends in no finite number, such as layer1.*=0.1", param, ctx)
+
+
+NO_MARKS: "How" = {"stop": (), "scale": {}, "straight_through": (), "ties": "pytorch"}
+_HOW = (
+    click.option("--stop", multiple=True, metavar="PATTERN", help="Values that no gradient passes."),
+    click.option("--scale", type=Factor(), multiple=True, metavar="PATTERN=X", help="Values where gradients are multiplied by X."),
+    click.option("--straight-through", multiple=True, metavar="PATTERN", help="Values whose gradient passes the node that makes them unchanged."),
+    click.option(
+        "--ties", type=click.Choice(["pytorch", "even"]), default="pytorch", show_default=True, help="Who gets the gradient of the largest of several."
+    ),
+)  # fmt: skip
+
+
+def how_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """How gradients pass values: the verb is given `how`, as `gradient` takes it."""
+
+    @functools.wraps(verb)
+    def marking(*args: Any, stop: Any, scale: Any, straight_through: Any, ties: str, **rest: Any) -> Any:
+        return verb(*args, how={"stop": stop, "scale": dict(scale), "straight_through": straight_through, "ties": ties}, **rest)
+
+    for option in reversed(_HOW):
+        option(marking)
+    return marking

@@ -28,7 +28,12 @@ CODES = frozenset(d for d, bits in BITS.items() if bits <= 16) - {FLOAT16, BFLOA
 
 
 class GradientError(TypeError):
-    """Raised where a gradient cannot be built: no rule, no path, a rank that is not known. Names the operator, the node and the path."""
+    """Raised where a gradient cannot be built: no rule, no path, a rank that is not known. Names the operator, the node and the path.
+
+    node: the node of the graph that is differentiated, where it is one that cannot be.
+    """
+
+    node: Node | None = None
 
 
 def gradients(
@@ -157,7 +162,11 @@ class _Sweep:
         """Walk these nodes from the last to the first."""
         for node in reversed(nodes):
             if any(v in self.parts and v in self.needed for v in node.outputs if v is not None):
-                self.node(node)
+                try:
+                    self.node(node)
+                except GradientError as e:
+                    e.node = node  # of those that one was built of, or that stand in bodies, the outermost
+                    raise
 
     def total(self, v: Value | None) -> Value | None:
         """The gradient of a value: the sum of what its readers gave, made once, and named after it."""

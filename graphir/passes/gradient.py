@@ -1,6 +1,6 @@
 """The gradient of a model is a model: the same values and outputs, and one output more for each gradient that was asked for."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 from itertools import chain, count
 from typing import NamedTuple, Unpack
@@ -22,60 +22,109 @@ from .dedupe import dedupe
 from .expand import inline_calls
 from .gradient_nodes import replace_gradient_nodes
 from .infer import Problem, infer
+from .left_out import NUMBERS, blocked, first_output, in_attributes, notes, quantized, why_none
 from .lift import lifted
-from .marks import How, Names, marked
+from .marks import How, Names, by_convention, marked
 from .prune import prune
 from .settle_ranks import settle_ranks
 from .simplify import simplify
 
 __all__ = ["GradientError", "Names", "gradient"]
 
+BARRIERS = 32  # nodes that cannot be differentiated, at most, around which the default finds its way
 
-def gradient(model: Model, of: Names = None, wrt: Names = None, **how: Unpack[How]) -> Model:
+
+def gradient(
+    model: Model, of: Names = None, wrt: Names = None, *, note: Callable[[str], object] | None = None, **how: Unpack[How]
+) -> Model:  # fmt: skip
     """A copy of the model with an output `d_<name>` for each value in `wrt`: the gradient of `of` with respect to it.
 
     of: names of float values; their sum is differentiated. One with more than one element takes a seed input `seed_<name>` of its type.
         By default the only float output.
     wrt: addresses or patterns (`*`, `?`) of inputs and weights, those in bodies and in Constant nodes included. By default all inputs, and all weights
-        but single numbers, from which a path leads to `of`; a pattern, too, leaves out those from which none does.
+        but single numbers, from which paths lead to `of`, none of them through what cannot be differentiated; a pattern leaves out those from which none leads.
+    note: is told, for the default, what was left out, and why.
     how: `stop`, `scale`, `straight_through` mark values that gradients pass not at all, times a factor, unchanged; `ties` says who gets the gradient of
         the largest of several. See `graphir.passes.marks.How`.
     All values keep their addresses; a weight of a body, or of a Constant node, becomes a weight of the main graph under the address that it had.
     `gradients` of the result maps (of, wrt) to the output's name; the nodes are standard operators in the declared versions.
     Raises KeyError for an unknown name, GradientError (a TypeError) where no gradient is to be had.
     """
-    return differentiate(model, of, wrt, **how).model
+    found = differentiate(model, of, wrt, **how)
+    for text in notes(found.left_out) if note is not None else ():
+        note(text)  # pyright: ignore[reportOptionalCall]
+    return found.model
 
 
 class Differentiated(NamedTuple):
-    """A model with gradients. seeds: what is differentiated -> its seed, a weight of 1 or an input; gradients: address of wrt -> name of the output."""
+    """A model with gradients. seeds: what is differentiated -> its seed, a weight of 1 or an input; gradients: address of wrt -> name of the output.
+
+    left_out: what the default left out though values hang on it, by address, and why.
+    by_convention: those of wrt whose gradients pass rounding or a mark, so that they are no derivatives, and which.
+    """
 
     model: Model
     seeds: dict[str, Value]
     gradients: dict[str, str]
+    left_out: dict[str, str]
+    by_convention: dict[str, str]
 
 
 def differentiate(model: Model, of: Names = None, wrt: Names = None, **how: Unpack[How]) -> Differentiated:
     """`gradient`, with what there is to know about the result."""
+    barriers: dict[str, str] = {}
+    first: GradientError | None = None
+    while True:
+        try:
+            return _differentiated(model, of, wrt, barriers, how)
+        except GradientError as e:
+            first = first or e
+            name = "" if e.node is None else first_output(e.node)
+            if wrt is not None or not name or name in barriers or len(barriers) == BARRIERS:
+                raise first from None
+            barriers[name] = f"since {str(e).partition('; it lies on')[0]}"
+
+
+def _differentiated(model: Model, of: Names, wrt: Names, barriers: Mapping[str, str], how: How) -> Differentiated:
+    """barriers: nodes that cannot be differentiated, by their first output, and why: what leads there is left out by default."""
     with collector_paused():
         model, problems = prepared(model)
         targets = find_targets(model, expect_names(of, "of"))
         check_types(model, targets.values(), problems)
         choices = find_sources(model, targets, expect_names(wrt, "wrt"))
+        left_out = _left_out(model, targets, choices[0], barriers) if wrt is None else {}
         named_at_all = {a: v for named in choices for a, v in named.items()}
         sources = {a: lifted(model, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         with marked(model, **how) as marks:
+            conventions = by_convention(model.graph, [marks.of(v) for v in targets.values()])
             found = gradients({marks.of(v): seeds[name] for name, v in targets.items()}, list(sources.values()))
             flowing = {name: dv for name, dv in zip(sources, found) if dv is not None}
+            if wrt is None:
+                behind = _behind(model.graph, targets.values())
+                left_out |= {a: why_none(v, behind) for a, v in sources.items() if a not in flowing}
             for named in choices:
                 if not named.keys() & flowing.keys():
                     raise no_path(named, targets)
             names = {name: hand_out(model, "d", name, sources[name], dv, kept) for name, dv in flowing.items()}
         model.gradients.update({("+".join(targets), name): output for name, output in names.items()})
         cleaned(model, kept)
-    return Differentiated(model, seeds, names)
+    return Differentiated(model, seeds, names, left_out, {a: conventions[v] for a, v in sources.items() if v in conventions})
+
+
+def _left_out(model: Model, targets: dict[str, Value], chosen: dict[str, Value], barriers: Mapping[str, str]) -> dict[str, str]:
+    """What the default leaves out, and why. Takes out of `chosen` what leads to a barrier. Raises GradientError where that is all."""
+    sources, behind = model.addresses(), _behind(model.graph, targets.values())
+    sources = {a: v for a, v in sources.items() if _is_source(v)}
+    stopped = blocked(model.graph, barriers) if barriers else {}
+    left_out = {a: stopped[v] for a, v in chosen.items() if v in stopped}
+    for address in left_out:
+        del chosen[address]
+    if not chosen:
+        raise GradientError("every path leads through what cannot be differentiated")
+    numbers = {a: v for a, v in sources.items() if is_float_tensor(v) and v in behind and a not in chosen and a not in left_out}
+    return {**left_out, **dict.fromkeys(numbers, NUMBERS), **quantized(sources, behind), **in_attributes(model, behind)}
 
 
 def prepared(model: Model) -> tuple[Model, list[Problem]]:
@@ -139,7 +188,7 @@ def find_sources(model: Model, targets: dict[str, Value], wrt: Sequence[str] | N
         raise GradientError("`wrt` is empty; name at least one input or weight, or leave it out for all")
     if wrt is not None:
         return [_matching(model, sources, behind, pattern, targets) for pattern in wrt]
-    found = {a: v for a, v in sources.items() if v in behind and v.node is None and is_float_tensor(v)}
+    found = {a: v for a, v in sources.items() if v in behind and is_float_tensor(v)}
     found = {a: v for a, v in found.items() if v in model.inputs or not (inputs_alone or v.type.shape == ())}
     if not found:
         what = "no input that is a float; name weights in wrt" if inputs_alone else "no input and no weight that is a float"

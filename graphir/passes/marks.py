@@ -3,15 +3,16 @@
 While gradients are built, a mark is a node behind the value; rules that copy bodies copy it along. Afterwards it is taken out again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TypedDict, Unpack
 
+from ..dtypes import SMALL_FLOATS
 from ..expect import near
 from ..ir import Graph, Node, Value
 from ..model import Model
-from ..ops._gradient import TIED, TIES, GradientError, declare_none, is_float
+from ..ops._gradient import CARRYING, TIED, TIES, GradientError, declare_none, is_float
 from ..ops._op import T, op
 from ..ops.elementwise import identity, mul
 from ..types import TensorType
@@ -96,6 +97,32 @@ def marked(model: Model, **how: Unpack[How]) -> Iterator[Marks]:
         TIED.reset(token)
         for graph in list(model.graph.walk()):
             _unmark(graph)
+
+
+def by_convention(graph: Graph, targets: Iterable[Value]) -> dict[Value, str]:
+    """The values from which a path leads to targets that gradients pass by convention, not as derivatives: rounding, and marks that stand. And which."""
+    found: dict[Value, str] = {}
+    behind = set(targets)
+    for node in reversed(graph.nodes):
+        made = [v for v in node.outputs if v in behind and v is not None]
+        if not made:
+            continue
+        told = next((found[v] for v in made if v in found), None) or next(filter(None, map(_convention, (node, *node.inner()))), None)
+        for v in node.reads():
+            behind.add(v)
+            if told is not None:
+                found.setdefault(v, told)
+    return found
+
+
+def _convention(node: Node) -> str | None:
+    """What a node does to gradients by convention, where it does."""
+    x = node.inputs[0] if node.inputs else None
+    if node.op in MARKS and x is not None:
+        return f"{x.name} is marked"
+    y = node.outputs[0] if node.outputs else None
+    small = node.op.name in ("Cast", "CastLike") and y is not None and isinstance(y.type, TensorType) and y.dtype in SMALL_FLOATS
+    return f"{node.op} of node {node.label!r} rounds" if node.op in CARRYING or small else None
 
 
 def _meant(model: Model, pattern: str, kind: str) -> list[Value]:

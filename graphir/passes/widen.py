@@ -127,7 +127,9 @@ def _operands(node: Node, op: Op) -> list[Value | None]:
         spec = op.inputs[min(i, len(op.inputs) - 1)] if op.inputs else None
         if v is None or spec is None or not _is_wide(v):
             continue
-        if FLOAT64 not in op.types[spec.var] if spec.var in op.types else spec.number == FLOAT32:
+        if spec.var in op.types:
+            found[i] = v if FLOAT64 in op.types[spec.var] else cast(v, to="float32")  # which gradients pass
+        elif spec.number == FLOAT32:
             found[i] = _as_float32(v)
     return found
 
