@@ -155,7 +155,9 @@ def quantize_linear_gradient(dy, y, x, y_scale, y_zero_point, *, axis, block_siz
 
 @dynamic_quantize_linear.gradient
 def dynamic_quantize_linear_gradient(dys, ys, x):
-    return None if dys[0] is None else ops.elementwise.div(ops.elementwise.cast_to(dys[0], x.dtype), ys[1])  # the scale and the zero point count as constants
+    return (
+        None if dys[0] is None else ops.elementwise.div(ops.elementwise.cast_to(dys[0], x.dtype), ys[1])
+    )  # the scale and the zero point count as constants
 
 
 def _refuse(dy, y, *inputs, **attributes):

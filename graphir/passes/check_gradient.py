@@ -118,9 +118,7 @@ def _row(trial: "_Trial", address: str, v: Value, rng: np.random.Generator, tole
     convention = trial.found.by_convention.get(address)
     if worst.ok or convention is None or not np.isfinite(worst.gradient):
         return worst
-    return worst._replace(
-        ok=True, checked=False, note=f"{convention}, so its gradient is a convention, of which differences say nothing"
-    )
+    return worst._replace(ok=True, checked=False, note=f"{convention}, so its gradient is a convention, of which differences say nothing")
 
 
 def _along(trial: "_Trial", address: str, v: Value, here: np.ndarray, rng: np.random.Generator, tolerance: float) -> list[Row]:
