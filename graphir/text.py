@@ -48,7 +48,7 @@ def graph_text(graph: Graph) -> str:
 
 def dumps(model: Model) -> bytes:
     """The text of a model, as UTF-8."""
-    return model_text(model).encode()
+    return model_text(model).encode("utf-8", "backslashreplace")  # names may hold halves of surrogate pairs
 
 
 def save(model: Model, path: Path) -> None:

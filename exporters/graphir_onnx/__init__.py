@@ -16,7 +16,8 @@ from graphir.plugins import FormatError
 from graphir.tensors import SparseTensor, Tensor
 
 from .attributes import children
-from .elements import quoted
+from .carried import expect_carried
+from .elements import quoted, reason
 from .external import Folder, Layout, entries_of, external_tensors, fits_outside
 from .lowest import Note, nobody, placed
 from .pair import data_name, write_with_data, write_with_data_where_it_was
@@ -74,6 +75,7 @@ def to_proto(
     ir_version: likewise. sort: write nodes in topological order, even where nothing was changed in a file that has them in another. note: is called with a sentence that names the operator where the file's own version had to be raised, as `note=print`.
     Raises FormatError for what ONNX, or the version that was asked for, cannot say.
     """
+    expect_carried(model)
     return _to_proto(model, opset, ir_version, entries_of, note, sort)
 
 
@@ -87,6 +89,7 @@ def dumps(
     """
     if external_data:
         raise FormatError("bytes alone hold no second file; save to a path for external_data=True")
+    expect_carried(model)
     elsewhere = {id(t): t for name in without if isinstance(t := model.graph.weights[name].tensor, Tensor)}
     embed = _embed if external_data is None else _embed_all
 
@@ -109,6 +112,7 @@ def save(
     """
     path = Path(path)
     try:
+        expect_carried(model)
         _save(model, path, lambda place: _to_proto(model, opset, ir_version, place, note, sort), external_data, note)
     except FormatError as e:
         raise FormatError(f"{path}: {e}") from None
@@ -137,6 +141,8 @@ def _to_proto(model: Model, opset: int | None, ir_version: int | None, place: An
         return write(model, opsets, ir_version, place, sort)
     except RecursionError:
         raise FormatError("its graphs are nested too deep for an ONNX file") from None
+    except UnicodeEncodeError as e:
+        raise FormatError(reason(e)) from None
 
 
 def _serialized(proto: ModelProto) -> bytes:

@@ -26,9 +26,9 @@ def domain_of(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
 
 
-def reason(e: ValueError) -> str:
+def reason(e: Exception) -> str:
     """What is wrong with a message, in a line."""
-    return f"the name {quoted(e.object)} is not UTF-8" if isinstance(e, UnicodeDecodeError) else str(e)
+    return f"the text {quoted(e.object)} is not UTF-8" if isinstance(e, UnicodeDecodeError | UnicodeEncodeError) else str(e)
 
 
 def within(where: str, e: ValueError) -> FormatError:
@@ -190,8 +190,10 @@ def decode_opsets(protos: Iterable[Any]) -> dict[str, int]:
 
 
 def encode_opsets(protos: Any, opsets: Mapping[str, int]) -> None:
-    """Append opset imports. The default domain is written out, as most writers do."""
+    """Append opset imports. The default domain is written out, as most writers do. Raises FormatError for a version beyond 64 bits."""
     for domain, version in opsets.items():
+        if not -(2**63) <= version < 2**63:
+            raise FormatError(f"the opset of {quoted(domain or 'ai.onnx')} is {version}, which is beyond 64 bits")
         protos.add(domain=domain, version=version)
 
 

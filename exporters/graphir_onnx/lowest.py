@@ -172,8 +172,8 @@ def _wrong_type(node: Node, opset: int, outputs: Sequence[Value | None]) -> str 
 def _allowed(name: str, opset: int, domain: str) -> tuple[list[frozenset[str]], list[frozenset[str]]] | None:
     """The types that each input and output of an operator may have in an opset."""
     try:
-        schema = onnx.defs.get_schema(name, opset, domain)
-    except onnx.defs.SchemaError:
+        schema = onnx.defs.get_schema(name, min(opset, 2**31 - 1), domain)  # a file may say more
+    except (onnx.defs.SchemaError, TypeError):  # there is none, or a name is not UTF-8
         return None
     return [frozenset(x.types) for x in schema.inputs], [frozenset(x.types) for x in schema.outputs]
 

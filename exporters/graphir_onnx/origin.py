@@ -7,7 +7,9 @@ the element encodes to something else by then.
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+
+from graphir.plugins import FormatError
 
 # How the entries of a list of messages are told apart; lists of others are compared place by place.
 _KEYS = {
@@ -29,10 +31,18 @@ def keep(carried: dict[str, Any], message: Message, encoded: Message, always: bo
 def restore(message: Any, carried: Mapping[str, Any] | None, now: Message) -> None:
     """Fill an empty message with what graphs say now, laid over the origin if there is one."""
     if carried and "origin" in carried:
-        message.ParseFromString(carried["origin"])
-        overwrite(message, type(now).FromString(carried["encoded"]), now)
+        message.CopyFrom(parsed(type(now), carried["origin"]))
+        overwrite(message, parsed(type(now), carried["encoded"]), now)
     else:
         message.CopyFrom(now)
+
+
+def parsed(kind: type[Message], data: bytes, where: str = "") -> Any:
+    """A message that is carried. Raises FormatError where the bytes are none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise FormatError(f"{where}the origin that is carried is no {kind.DESCRIPTOR.name}") from None
 
 
 def overwrite(message: Any, before: Any, after: Any) -> None:

@@ -14,10 +14,10 @@ from graphir.tensors import SparseTensor, Tensor
 
 from . import headers
 from .attributes import CHILDREN, children, kind_of
-from .elements import TypeCodec, quoted
+from .elements import TypeCodec, quoted, reason
 from .lowest import imports
 from .order import in_file_order
-from .origin import restore
+from .origin import parsed, restore
 from .tensors import encode_sparse, encode_tensor
 
 Place = Callable[[Tensor], Mapping[str, str] | None]
@@ -66,7 +66,7 @@ class Writer:
         opsets = imports(function.opsets, graph, carried.get("unimported", ()))
         restore(proto, carried, headers.function(function, opsets, carried, self.types))
         if "origin" in carried:
-            _remove(proto.value_info, headers.stale(proto, FunctionProto.FromString(carried["encoded"]), graph))
+            _remove(proto.value_info, headers.stale(proto, parsed(FunctionProto, carried["encoded"]), graph))
         self._children(proto.attribute_proto, function.attributes)
         for name, weight in graph.weights.items():  # functions have no initializers
             self._constant(proto.node.add(), name, weight.tensor)
@@ -77,7 +77,7 @@ class Writer:
         """Fill the message of a graph."""
         carried = graph.carried or {}
         if "origin" in carried:
-            encoded = GraphProto.FromString(carried["encoded"])
+            encoded = parsed(GraphProto, carried["encoded"])
             restore(proto, carried, headers.graph(graph, carried, self.types, headers.untyped(encoded)))
             _remove(proto.value_info, headers.stale(proto, encoded, graph))
         else:
@@ -103,7 +103,7 @@ class Writer:
         except (FormatError, TypeError, ValueError) as e:
             if isinstance(e, FormatError) and str(e).startswith("node "):
                 raise
-            raise FormatError(f"node {quoted(node.label)} ({node.op}): {e}") from None
+            raise FormatError(f"node {quoted(node.label)} ({node.op}): {reason(e)}") from None
 
     def _constant(self, proto: NodeProto, name: str, x: Tensor | SparseTensor) -> None:
         """Fill the message of a Constant node."""

@@ -105,9 +105,11 @@ class _Writer:
         updates = Lines({"weight": self._address(w), "value": self._address(v)} for w, v in model.updates.items())
         return Block(
             version=VERSION,
+            **_given(opsets=model.opsets, target_opsets=model.target_opsets, metadata=Block(model.metadata)),
+            graph=graph,
             **_given(
-                opsets=model.opsets, target_opsets=model.target_opsets, metadata=Block(model.metadata), graph=graph, functions=functions,
-                updates=updates, gradients=gradients, training=plain.encode(model.training), carried=plain.encode(model.carried),
+                functions=functions, updates=updates, gradients=gradients, training=plain.encode(model.training),
+                carried=plain.encode(model.carried),
             ),
             sha256=Block(self._sha256),
         )  # fmt: skip
@@ -210,8 +212,10 @@ class _Writer:
             case SparseTensor():
                 values, indices = self._tensor(x.values, f"{address}/values"), self._tensor(x.indices, f"{address}/indices")
                 return {"sparse": {"shape": list(x.shape), "values": values, "indices": indices, **_given(carried=plain.encode(x.carried))}}
-            case Graph():
+            case Graph() if x in self._prefixes:
                 return Block(graph=self.graph(x))
+            case Graph():
+                raise FormatError(f"{address!r} is a graph, which its operator does not take")
             case Type():
                 return {"type": self.type(x)}
             case Ref():

@@ -33,9 +33,14 @@ def write(x: Any, indent: str = "") -> str:
     """The text of a tree of Blocks, Lines, and what `encode` gives. The same tree gives the same text."""
     if isinstance(x, Block | Lines) and x:
         inner = indent + " "
-        parts = [f"{_line(k)}: {write(v, inner)}" for k, v in x.items()] if isinstance(x, Block) else [write(v, inner) for v in x]
+        parts = [f"{_text(k)}: {write(v, inner)}" for k, v in x.items()] if isinstance(x, Block) else [write(v, inner) for v in x]
         first, last = "{}" if isinstance(x, Block) else "[]"
         return f"{first}\n{inner}" + f",\n{inner}".join(parts) + f"\n{indent}{last}"
+    return _text(x)
+
+
+def _text(x: Any) -> str:
+    """A value on one line. Halves of surrogate pairs, which are no UTF-8, are escaped."""
     return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", _line(x))
 
 

@@ -13,7 +13,7 @@ from ..ops import lookup
 from ..passes.infer import infer_or_declare
 from ..plugins import FormatError
 from ..tensors import SparseTensor, Tensor
-from ..types import ShapeError, TensorType
+from ..types import ShapeError, TensorType, Type
 from . import plain
 from .message import DEPTH, VERSION, check_calls
 from .type_text import TypeReader
@@ -40,6 +40,7 @@ _KINDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
     "gradient": ({"of": str, "wrt": str, "output": str}, {}),
 }  # fmt: skip
 Read = Callable[[str, np.dtype, tuple[int, ...]], Callable[[], np.ndarray]]  # key, dtype and shape of a tensor to what reads it
+_ALIKE: dict[type, type] = {bool: int, float: int, bytes: str}  # what may stand in one list
 _STORAGES = ("raw", "typed", "external", "sparse")
 
 
@@ -184,7 +185,11 @@ class _Reader:
         if isinstance(x, list):
             if any(isinstance(y, list) for y in x):
                 raise FormatError("an attribute is a list of lists")
-            return tuple([self.attribute(y, graph) for y in x])
+            found = tuple([self.attribute(y, graph) for y in x])
+            kinds = {Type if isinstance(y, Type) else _ALIKE.get(type(y), type(y)) for y in found}
+            if len(kinds) > 1:
+                raise FormatError(f"an attribute is a list of several kinds: {', '.join(sorted(k.__name__ for k in kinds))}")
+            return found
         if not isinstance(x, dict):
             if x is None:
                 raise FormatError("an attribute is null")
@@ -247,7 +252,18 @@ def _table(x: dict[str, Any], name: str, kind: type) -> dict[str, Any]:
 
 
 def _carried(x: dict[str, Any]) -> Any:
-    return plain.decode(x["carried"]) if "carried" in x else None
+    """What an element carries: entries that mean nothing here, but for two that passes read."""
+    if "carried" not in x:
+        return None
+    carried = plain.decode(x["carried"])
+    if not isinstance(carried, dict):
+        raise FormatError(f"what is carried is {carried!r:.80}; expected an object")
+    metadata, odd = carried.get("metadata", {}), carried.get("odd", [])
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise FormatError(f"the metadata that is carried is {metadata!r:.80}; expected a table of texts")
+    if not isinstance(odd, list) or not all(isinstance(v, str) for v in odd):
+        raise FormatError(f"carried has odd {odd!r:.80}; expected a list of texts")
+    return carried
 
 
 @contextmanager

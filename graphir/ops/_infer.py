@@ -32,7 +32,8 @@ class Typed(Operator):
     """An operator with a type rule, of which the signature is the schema.
 
     rule: the type rule, or the decomposition where `is_composite`. inputs, attributes: the schema. types: type variable -> allowed dtypes.
-    outputs: "one", "tuple" or "list". ranks: the places of inputs that must be a number or a vector, and the rank of that.
+    outputs: "one", "tuple" or "list"; most_outputs: how many there can be, None for a list. ranks: the places of inputs that must be a number or a
+        vector, and the rank of that.
     """
 
     def __init__(self, name: str, domain: str, rule: Callable[..., Any], types: dict[str, frozenset[np.dtype]]):
@@ -41,7 +42,7 @@ class Typed(Operator):
         self.types = types
         signature = Signature.of(rule)
         self.inputs, self.attributes = signature.inputs, signature.attributes
-        self.outputs, self.optional_outputs = signature.outputs, signature.optional_outputs
+        self.outputs, self.most_outputs, self.optional_outputs = signature.outputs, signature.most_outputs, signature.optional_outputs
         self.takes_graph, self.counts_outputs, self.is_composite = signature.takes_graph, signature.counts_outputs, signature.is_composite
         self.may_have_bodies = any(a.kind in ("graph", "graphs") for a in self.attributes.values())
         self._order = {name: i for i, name in enumerate(self.attributes)}

@@ -51,13 +51,14 @@ class AttributeSpec(NamedTuple):
 class Signature(NamedTuple):
     """The schema of an op.
 
-    outputs: "one", "tuple", or "list" where the rule counts them. optional_outputs: the places of those that a node may leave out. takes_graph: the first argument is the graph, for an op without inputs.
+    outputs: "one", "tuple", or "list" where the rule counts them. most_outputs: how many there can be; None for a list. optional_outputs: the places of those that a node may leave out. takes_graph: the first argument is the graph, for an op without inputs.
     counts_outputs: the caller says how many outputs there are. is_composite: the body returns values, and is the decomposition.
     """
 
     inputs: list[Input]
     attributes: dict[str, AttributeSpec]
     outputs: str
+    most_outputs: int | None
     optional_outputs: list[int]
     takes_graph: bool
     counts_outputs: bool
@@ -86,9 +87,9 @@ class Signature(NamedTuple):
         origin = typing.get_origin(returns)
         is_composite = returns is Value or (origin is tuple and typing.get_args(returns)[0] is Value)
         optional = [i for i, a in enumerate(typing.get_args(returns)) if a is MayOmit or MayOmit in typing.get_args(a)]
-        return cls(
-            inputs, attributes, {tuple: "tuple", list: "list"}.get(origin, "one"), optional, takes_graph, counts_outputs, is_composite
-        )
+        outputs = {tuple: "tuple", list: "list"}.get(origin, "one")
+        most = {"one": 1, "tuple": len(typing.get_args(returns))}.get(outputs)
+        return cls(inputs, attributes, outputs, most, optional, takes_graph, counts_outputs, is_composite)
 
 
 def _mark(annotation: Any) -> tuple[str | None, np.dtype | None]:

@@ -1,6 +1,6 @@
 """Is a model valid: its structure, its types, and each node as the version of its operator declares it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 from ..expect import expect_model
@@ -27,12 +27,13 @@ def check(model: Model) -> Checked:
     expect_model(model)
     problems = [*_said(model.carried), *verify(model)]
     unknown: dict[str, None] = {}
+    functions = {f.graph for f in model.functions.values()}
     for graph, opsets in ((model.graph, model.opsets), *((f.graph, f.opsets) for f in model.functions.values())):
         problems += _check_opsets(opsets)
         for node in (n for g in graph.walk() for n in g.nodes):
             if node.op.key in model.functions:
                 continue
-            found = _check_node(node, opsets)
+            found = _check_node(node, opsets, functions)
             if found is not None:
                 problems.append(f"node {node.label!r}: {found}")
             elif not isinstance(node.op, Op) and node.op.domain not in OPSETS:
@@ -54,8 +55,8 @@ def _check_opsets(opsets: Mapping[str, int]) -> Iterator[str]:
             yield f"opset {version} of {domain or 'ai.onnx'} is not known; expected {known}"
 
 
-def _check_node(node: Node, opsets: Mapping[str, int]) -> str | None:
-    """What is wrong with a node, whatever the types of its inputs."""
+def _check_node(node: Node, opsets: Mapping[str, int], functions: Set[Graph]) -> str | None:
+    """What is wrong with a node, whatever the types of its inputs. functions: the graphs of those, where attributes may be of the function."""
     op, opset = node.op, opsets.get(node.op.domain)
     if op.domain in OPSETS and not isinstance(op, Op) and not steps(op):
         return f"{op.domain or 'ai.onnx'} has no operator {op.name}"
@@ -67,7 +68,8 @@ def _check_node(node: Node, opsets: Mapping[str, int]) -> str | None:
             return f"{op} was retired with opset {last}; the model stands in {opset}"
     if op is training.gradient:
         return _check_names(node)
-    if any(isinstance(x, Ref) for x in node.attributes.values()) or not (opset is None or is_current(op, opset)):
+    inside = node.graph is not None and node.graph.root in functions
+    if (inside and any(isinstance(x, Ref) for x in node.attributes.values())) or not (opset is None or is_current(op, opset)):
         return None
     return misfit(node)
 

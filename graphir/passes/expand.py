@@ -87,11 +87,17 @@ def replace_nodes(graph: Graph, replace: Callable[[Node], tuple[Value | None, ..
 
 
 def inline(node: Node, model: Model | None) -> tuple[Value | None, ...]:
-    """Build the body of the function that a node calls where ops now land, and return what stands for its outputs. Raises TypeError for a foreign node."""
+    """Build the body of the function that a node calls where ops now land, and return what stands for its outputs.
+
+    Raises TypeError for a foreign node, and where the node names more outputs than the function has.
+    """
     function = model.functions.get(node.op.key) if model is not None else None
     if function is None:
         raise TypeError(f"{node.op} of {node.label}: no such operator is declared, and the model has no function of that name")
     assert node.graph is not None
+    count = len(function.graph.outputs)
+    if any(v is not None for v in node.outputs[count:]):
+        raise RuleError(f"{node.op} makes {count} output{'s' * (count != 1)}; the node names {len(node.outputs)}")
     values: dict[Value, Value] = {}
     missing: set[Value] = set()
     for i, v in enumerate(function.graph.inputs):
@@ -103,24 +109,30 @@ def inline(node: Node, model: Model | None) -> tuple[Value | None, ...]:
     return _copy_body(function, node, node.graph, values, missing)
 
 
-def decomposed(node: Node) -> Graph:
+Apart = tuple[
+    Graph, list[Value | None]
+]  # a graph, and its values that stand for the outputs of a node; None for those that are left out, or not made
+
+
+def decomposed(node: Node) -> Apart:
     """The decomposition of a node as a graph of its own, whose inputs are those that the node has."""
     return _apart(node, lambda copy: decompose(copy))
 
 
-def inlined(node: Node, model: Model | None) -> Graph:
+def inlined(node: Node, model: Model | None) -> Apart:
     """The function that a node calls as a graph of its own, whose inputs are those that the node has."""
     return _apart(node, lambda copy: inline(copy, model))
 
 
-def _apart(node: Node, build: Callable[[Node], tuple[Value | None, ...]]) -> Graph:
-    """What `build` makes of a copy of `node` whose inputs are a new graph's; an output that is not made is an unset optional."""
+def _apart(node: Node, build: Callable[[Node], tuple[Value | None, ...]]) -> Apart:
+    """What `build` makes of a copy of `node` whose inputs are a new graph's."""
     graph = Graph(node.label)
     inputs = tuple(None if v is None else graph.input(graph.fresh(v.name), v.type) for v in node.inputs)
     copy = Node(node.op, inputs, dict(node.attributes), graph, node.name)
     copy.outputs = list(node.outputs)
-    graph.outputs = [v for v in build(copy) if v is not None]
-    return graph
+    made = [None if old is None else new for old, new in zip(node.outputs, build(copy))]
+    graph.outputs = [v for v in made if v is not None]
+    return graph, made
 
 
 def _copy_body(function: Function, call: Node, graph: Graph, values: dict[Value, Value], missing: set[Value]) -> tuple[Value | None, ...]:

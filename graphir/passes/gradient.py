@@ -25,6 +25,7 @@ from .infer import Problem, infer
 from .left_out import NUMBERS, blocked, first_output, in_attributes, notes, quantized, why_none
 from .lift import lifted
 from .marks import How, Names, by_convention, marked
+from .misfit import misfit
 from .prune import prune
 from .settle_ranks import settle_ranks
 from .simplify import simplify
@@ -147,6 +148,9 @@ def check_types(model: Model, targets: Iterable[Value], problems: Iterable[Probl
     for problem in problems:
         if not problem.declared and any(v in behind for v in problem.node.outputs if v is not None):
             raise GradientError(f"the types do not fit, so there is no gradient: {problem}")
+    for node in {v.node for v in behind if v.node is not None}:
+        if wrong := misfit(node):
+            raise GradientError(f"node {node.label!r} is not as its operator is declared, so there is no gradient: {wrong}")
 
 
 def cleaned(model: Model, kept: Set[Value]) -> Model:

@@ -106,7 +106,7 @@ class Inference:
         """Type the values of a graph whose inputs are typed, bodies included."""
         for node in graph.nodes:
             types = self.node(node, opsets)
-            if types and len(node.outputs) > len(types):
+            if types and any(v is not None for v in node.outputs[len(types) :]):
                 self.problems.append(Problem(node, f"{node.op} makes {len(types)} outputs; the node names {len(node.outputs)}"))
             for i, v in enumerate(node.outputs):
                 if v is not None:
@@ -240,16 +240,16 @@ class Inference:
 
         assert self.model is not None
         function = self.model.functions[node.op.key]
-        body = inlined(node, self.model)
+        body, made = inlined(node, self.model)
         inner = Inference(self.model)
         inner.steps, inner.most, inner.extended, inner.made = self.steps, self.most, self.extended, self.made
         inner._refusal = None
         inner.graph(body, function.opsets)
         self.steps, self.most, self.extended = inner.steps, inner.most, inner.extended
-        made = iter([v.type for v in body.outputs])
+        types: list[Type | None] = [None if v is None else v.type for v in made]
         if node.bodies:  # whose copies read values of the graph around the call
             discard(body)
-        return [None if v is None else next(made) for v in node.outputs]
+        return types
 
     def _refined(self, node: Node, inferred: Type | None, declared: Type | None) -> Type | None:
         """What is inferred, made more precise where the file says more."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Node, Ref, Value
 from ..model import Model
 from ..ops import OPSETS, Op
 from ..ops.versions import MALFORMED, CannotSay, lower_over, steps, version_at
 from .expand import decompose
+from .misfit import misfit, stumbled
 from .upgrade import apart, replace_node, upgrade, weights_to_nodes
 
 
@@ -89,6 +90,7 @@ def _lower(node: Node, opset: int) -> Sequence[Value | None] | None:
     """Lower a node step by step: in place, or until a step builds others, which stand in the declared form."""
     op, at = node.op, OPSETS[node.op.domain]
     row = steps(op)
+    wrong = misfit(node) if row and not any(isinstance(x, Ref) for x in node.attributes.values()) else None
     try:
         if row and row[0].version > opset and row[0].down is None and isinstance(op, Op) and op.decomposition is not None:
             return _decomposed(node)
@@ -100,7 +102,8 @@ def _lower(node: Node, opset: int) -> Sequence[Value | None] | None:
                 return made
             at, row = step.version - 1, steps(node.op)
     except (CannotSay, *MALFORMED) as e:
-        raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[op.domain])} cannot be said at opset {opset}: {e}") from e
+        why = wrong or (e if isinstance(e, CannotSay) else stumbled(node, e))
+        raise LowerError(f"node {node.label!r}: {op}-{version_at(op, OPSETS[op.domain])} cannot be said at opset {opset}: {why}") from e
     return None
 
 

@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 from ..ir import Graph, Node, Value, Weight
 from ..model import Model
-from ..ops import arguments
+from ..ops import Op, arguments
 from ..ops._types import known_ints
 from ..ops.arrange import pad
 from ..ops.shape import concat
 from ..tensors import Tensor
 from ..types import TensorType
+from .misfit import STUMBLES, misfit
 
 Rule = Callable[[Node], Value | None]
 
@@ -26,14 +27,42 @@ def _simplify(graph: Graph, keep: Set[Value]) -> bool:
     changed = False
     with graph:  # also where a node of a body reads outer values alone
         for node in graph.edit():
-            for rule in RULES.get(node.op.name, ()) if not node.op.domain else ():
+            for rule in RULES.get(node.op.name, ()) if node.outputs and _is_standard(node) else ():
                 old = node.outputs[0]
-                new = rule(node) if old is not None and old.uses and old not in keep else None
+                new = _replacement(node, rule) if old is not None and old.uses and old not in keep else None
                 if new is not None and old is not None and new is not old and _may_replace(old, new, keep):
                     graph.replace_uses(old, new, keep_name=not new.uses)  # a node that was just built takes the name, too
                     changed = True
                     break
     return changed
+
+
+def _replacement(node: Node, rule: Rule) -> Value | None:
+    """What a rule gives for a node. Rules take for granted that nodes are as their ops declare them: where one is not, it stays, for others to complain of."""
+    try:
+        new = rule(node)
+    except STUMBLES:
+        if _fits(node):
+            raise
+        return None
+    return new if new is None or _fits(node) else None
+
+
+def _fits(node: Node) -> bool:
+    """Whether a node, and those that make its inputs, are as their ops declare them, and types show it."""
+    makers = [v.node for v in node.inputs if v is not None and v.node is not None]
+    for n in (node, *(m for m in makers if _is_standard(m) and not m.op.may_have_bodies)):
+        if misfit(n) is not None or any(v is not None and v.type is None for v in (*n.inputs, *n.outputs)):
+            return False
+        try:
+            n.op.infer(n.inputs, n.attributes, len(n.outputs))  # pyright: ignore[reportAttributeAccessIssue]  # a declared op
+        except STUMBLES:
+            return False
+    return True
+
+
+def _is_standard(node: Node) -> bool:
+    return isinstance(node.op, Op) and not node.op.domain
 
 
 def _may_replace(old: Value, new: Value, keep: Set[Value]) -> bool:
@@ -202,7 +231,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 def _grouping(v: Value | None) -> Node | None:
     """The node that makes a value by grouping the elements of its input otherwise."""
-    return v.node if v is not None and v.node is not None and not v.node.op.domain and v.node.op.name in GROUPING else None
+    return v.node if v is not None and v.node is not None and v.node.op.name in GROUPING and _is_standard(v.node) else None
 
 
 def _permutation(node: Node) -> tuple[int, ...] | None:
@@ -247,7 +276,7 @@ def _part(v: Value | None) -> _Part | None:
 
 def _maker(v: Value | None, name: str) -> Node | None:
     node = None if v is None else v.node
-    return node if node is not None and node.op.name == name and not node.op.domain else None
+    return node if node is not None and node.op.name == name and _is_standard(node) else None
 
 
 def _op(node: Node) -> Callable[..., Value]:

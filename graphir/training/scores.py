@@ -8,6 +8,7 @@ from ..dims import product
 from ..dtypes import FLOATS
 from ..ir import Node, Value
 from ..ops import RuleError
+from ..types import TensorType
 
 _PASSED = ("Identity", "Dropout", "Clip")  # what training needs not: it does nothing, or bounds a probability
 _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -77,7 +78,7 @@ def _end(output: Value, axis: int | None) -> _End | None:
                     return None
             return _End(node, axis, moved) if level == 0 or name != "Sigmoid" else None
         x = node.inputs[0] if node.inputs else None
-        if x is None or x.type is None or x.type.shape is None or v.type.shape is None:
+        if x is None or not all(isinstance(u.type, TensorType) and u.type.shape is not None for u in (x, v)):
             return None
         if name in _LOGARITHMS:
             logarithms.append(_LOGARITHMS[name])

@@ -14,6 +14,7 @@ from ..model import Model
 from ..ops._gradient import GradientError, gradients
 from ..passes.dedupe import dedupe
 from ..passes.expand import inline_calls
+from ..passes.gradient import check_types
 from ..passes.infer import infer
 from ..passes.marks import How, marked
 from ..passes.prune import prune
@@ -84,8 +85,9 @@ def _measured(model: Model, loss: str | Loss, output: str | None, target: str, t
         raise ValueError(f"the model has an input or a weight called {target!r}; give the target another name")
     upgrade(model)
     inline_calls(model)
-    infer(model)
+    problems = infer(model)
     settle_ranks(model)
+    check_types(model, [output_to_learn(model, output)], problems)
     graph = model.graph
     if training:
         train(model)
@@ -131,6 +133,8 @@ def train(model: Model) -> None:
 
     running: dict[Value, Value] = {}  # where two nodes share them, the second goes on from the first
     for node in model.graph.edit():
+        if any(v is not None and v.type is None for v in node.inputs):
+            continue  # what is behind it cannot be learned
         if node.op is ops.normalization.batch_normalization:
             x, scale, b, *statistics = node.inputs
             attributes: dict[str, Any] = {**node.attributes, "training_mode": 1}

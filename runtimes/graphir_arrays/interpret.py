@@ -59,11 +59,11 @@ class Interpreter:
         op = node.op
         kernel = find(op, self.overrides) if isinstance(op, Op) else None
         if kernel is None:
-            body = decomposed(node) if isinstance(op, Op) else inlined(node, self.model)
-            made = iter(self.run(body, {**values, **dict(zip(body.inputs, (x for x in inputs if x is not None), strict=True))}))
+            body, made = decomposed(node) if isinstance(op, Op) else inlined(node, self.model)
+            arrays = iter(self.run(body, {**values, **dict(zip(body.inputs, (x for x in inputs if x is not None), strict=True))}))
             if node.bodies:  # whose copies read values of the graph around the node
                 discard(body)
-            return [None if v is None else next(made) for v in node.outputs]
+            return [None if v is None else next(arrays) for v in made]
         assert isinstance(op, Op)
         attributes = arguments(node)
         for name, x in node.graph_attributes.items():
