@@ -111,6 +111,11 @@ def _json(data: bytes, other: bytes, changes: int, rng: Random) -> bytes:
 CHANGES: dict[str, Callable[[bytes, bytes, int, Random], bytes]] = {".onnx": _onnx, ".gir": _gir, ".json": _json}
 
 
+def smaller_onnx(data: bytes) -> Iterator[Case]:
+    """An ONNX file less one of its parts."""
+    return (Case(".onnx", protobuf.serialize(m)) for m in protobuf.smaller(protobuf.parse(data)))
+
+
 def _smaller_gir(data: bytes) -> Iterator[Case]:
     file = native.File(data)
     for tree in native.smaller(file.tree):
@@ -120,7 +125,7 @@ def _smaller_gir(data: bytes) -> Iterator[Case]:
 
 
 SMALLER: dict[str, Callable[[bytes], Iterator[Case]]] = {
-    ".onnx": lambda data: (Case(".onnx", protobuf.serialize(m)) for m in protobuf.smaller(protobuf.parse(data))),
+    ".onnx": smaller_onnx,
     ".gir": _smaller_gir,
     ".json": lambda data: (Case(".json", native.text(tree)) for tree in native.smaller(json.loads(data))),
 }

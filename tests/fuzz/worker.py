@@ -25,6 +25,8 @@ MEMORY = 1 << 30  # bytes that a step may have in use beyond the size of the fil
 ROOM = 3 << 30  # bytes of address space, beyond which requests fail
 CASES = 2000  # after which a child is replaced, so that what earlier cases leave behind stays small
 
+REFEREE = "referee"  # a step in which another program runs: that it dies or hangs is no finding
+
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
 
 
@@ -85,6 +87,8 @@ class Worker:
         assert self._child is not None
         self._child.join(PATIENCE)
         where, status = _traced(self._folder / "trace"), self._end()
+        if step == REFEREE:
+            return Outcome("right", ("the referee died",))
         why = f"more than {SECONDS} s" if status == -signal.SIGXCPU else f"exit status {status}"
         return Outcome("finding", (f"{step}: {why} in {where[0]}",), where[1])
 
@@ -94,6 +98,8 @@ class Worker:
         self._child.join(5)
         where = _traced(self._folder / "trace")
         self._end()
+        if step == REFEREE:
+            return Outcome("right", ("the referee hangs",))
         return Outcome("finding", (f"{step}: no answer for {PATIENCE:.0f} s in {where[0]}",), where[1])
 
 

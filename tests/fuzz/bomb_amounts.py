@@ -1,0 +1,62 @@
+"""Small files whose values ask for much memory: what they are -> how they are made."""
+
+from functools import partial
+
+from .bomb_text import Row, chain, row, sparse
+
+BIG = 10**9
+HUGE = 10**12
+
+MEMORY: dict[str, Row] = {
+    "ConstantOfShape of 10^12": row("float[1] x", f"c = ConstantOfShape($[{HUGE}])", "y = Add(c, x)"),
+    "ConstantOfShape of 10^9": row("float[1] x", f"c = ConstantOfShape($[{BIG}])", "y = Add(c, x)"),
+    "Expand to 10^12": row("float[1] x", f"y = Expand(x, $[{HUGE}])"),
+    "Expand to 10^9, read": row("float[1] x", f"e = Expand(x, $[{BIG}])", "y = Neg(e)"),
+    "Tile by 10^12": row("float[1] x", f"y = Tile(x, $[{HUGE}])"),
+    "Range to 10^12": row("float[1] x", f"y = Range($0, ${HUGE}, $1)"),
+    "Range to 3 10^8": row("float[1] x", "r = Range($0, $300000000, $1)", "y = Mul(r, r)"),
+    "Pad by 10^12": row("float[1] x", f"y = Pad(x, $[0, {HUGE}])"),
+    "Resize by 10^8": row("float[4] x", "y = Resize(x, , s)", weights="float[1] s = {1e8}"),
+    "Resize to 10^9, cubic": row("float[1, 1, 4] x", f'y = Resize<mode = "cubic">(x, , , $[1, 1, {BIG}])'),
+    "OneHot of depth 10^10": row("int64[3] x", "y = OneHot(x, $10000000000, v)", weights="float[2] v = {0, 1}"),
+    "EyeLike of 10^5 squared": row("float[100000, 100000] x", "y = EyeLike(x)"),
+    "RandomNormal of 10^10": row("float[1] x", "r = RandomNormal<shape = [10000000000]>()", "y = Add(r, x)"),
+    "RandomUniform of 2 10^8": row("float[1] x", "r = RandomUniform<shape = [200000000]>()", "y = Add(r, x)"),
+    "Multinomial of 10^9 draws": row("float[1, 3] x", "y = Multinomial<sample_size = 1000000000>(x)"),
+    "HannWindow of 10^11": row("float[1] x", "y = HannWindow($100000000000)"),
+    "MelWeightMatrix of 10^6 squared": row("float[1] x", "y = MelWeightMatrix($1000000, $1000000, $8000, a, b)", weights="float a = {0}, float b = {4000}"),
+    "an outer sum of 10^6": row("float[1] x", "a = Expand(x, $[1000000, 1])", "b = Expand(x, $[1, 1000000])", "y = Add(a, b)"),
+    "an outer product of 10^5 by MatMul": row("float[1] x", "a = Expand(x, $[100000, 1])", "b = Expand(x, $[1, 100000])", "y = MatMul(a, b)"),
+    "Conv with pads of 10^9": row("float[1, 1, 3] x", f"y = Conv<pads = [{BIG}, {BIG}]>(x, w)", weights="float[1, 1, 1] w = {1}"),
+    "ConvTranspose with strides of 10^9": row("float[1, 1, 3] x", f"y = ConvTranspose<strides = [{BIG}]>(x, w)", weights="float[1, 1, 1] w = {1}"),
+    "MaxPool with a window of 10^9": row("float[1, 1, 3] x", f"y = MaxPool<kernel_shape = [{BIG}], pads = [{BIG - 1}, {BIG - 1}]>(x)"),
+    "MaxUnpool to 10^10": row("float[1, 1, 2] x", "y = MaxUnpool<kernel_shape = [2]>(x, i, $[1, 1, 10000000000])", weights="int64[1, 1, 2] i = {0, 1}"),
+    "DFT of length 10^10": row("float[1, 3, 1] x", "y = DFT(x, $10000000000)"),
+    "RoiAlign to 10^5 squared": row("float[1, 1, 4, 4] x", "y = RoiAlign<output_height = 100000, output_width = 100000>(x, r, $[0])", weights="float[1, 4] r = {0, 0, 1, 1}"),
+    "CenterCropPad to 10^12": row("float[3] x", f"y = CenterCropPad(x, $[{HUGE}])"),
+    "AffineGrid of 10^5 squared": row("float[1, 2, 3] x", "y = AffineGrid(x, $[1, 1, 100000, 100000])"),
+    "Col2Im to 10^6 squared": row("float[1, 1, 1] x", "y = Col2Im(x, $[1000000, 1000000], $[1000000, 1000000])"),
+    "Einsum of four vectors": row("float[1000] x", 'y = Einsum<equation = "a,b,c,d->abcd">(x, x, x, x)'),
+    "CastLike to text": row("float[1] x", "a = Expand(x, $[50000000])", "y = Cast<to = 8>(a)"),
+    "text that doubles 40 times": row("string[1] v0", *chain(40, "{1} = StringConcat({0}, {0})"), "y = Identity(v40)"),
+    "text of one letter that doubles 40 times": row("float[1] x", 'v0 = Constant<value_strings = ["a"]>()', *chain(40, "{1} = StringConcat({0}, {0})"), "y = Identity(v40)"),
+    "Concat with itself, 40 times, run": row("float[2] v0", *chain(40, "{1} = Concat<axis = 0>({0}, {0})"), "y = Neg(v40)"),
+    "a weight that doubles 40 times": row("float[2] x", "v0 = Identity(w)", *chain(40, "{1} = Concat<axis = 0>({0}, {0})"), "s = ReduceSum(v40)", "y = Add(s, x)", weights="float[2] w = {1, 2}"),
+    "50 outputs of 80 MB": row("float[1] x", "a = Expand(x, $[20000000])", *(f"y{i} = Neg(a)" for i in range(50)), outputs=", ".join(f"y{i}" for i in range(50))),
+    "a chain whose parts are all kept": row("float[1] x", "v0 = Expand(x, $[20000000])", *chain(60, "{1} = Exp({0})"), f"y = Sum({', '.join(f'v{i}' for i in range(61))})"),
+    "a sparse weight of 3.6 TB": partial(sparse, 1, 10**6, 10**6),
+    "20 sparse weights of 200 MB": partial(sparse, 20, 5 * 10**7),
+    "DepthToSpace of an expansion": row("float[1] x", "a = Expand(x, $[1, 65536, 80, 80])", "y = DepthToSpace<blocksize = 16>(a)"),
+    "AveragePool over a declared 2^31": row("float[1, 3, 32, 2147483647] x", 'y = AveragePool<auto_pad = "SAME_LOWER", kernel_shape = [2, 2]>(x)'),
+    "AveragePool, window of 10^4 squared": row("float[1, 1, 100000, 100000] x", "y = AveragePool<kernel_shape = [10000, 10000], pads = [1, 1, 1, 1]>(x)"),
+    "Resize of a declared 10^8": row("float[1, 1, 4, 100000000] x", 'y = Resize<mode = "linear">(x, , s)', weights="float[4] s = {1, 1, 2, 2}"),
+    "Det of a declared 10^6": row("float[1000000, 1000000] x", "y = Det(x)"),
+    "Einsum ii->i of a declared 10^8": row("float[100000000, 100000000] x", 'y = Einsum<equation = "ii->i">(x)'),
+    "LRN of size 10^9": row("float[1, 2147483647, 1, 1] x", "y = LRN<size = 1000000000>(x)"),
+    "Trilu of a declared 10^6": row("float[1000000, 1000000] x", "y = Trilu(x)"),
+    "TopK of a declared 10^10": row("float[10000000000] x", "y, i = TopK(x, $[5])", outputs="y"),
+    "CumSum of a declared 10^10": row("float[10000000000] x", "y = CumSum(x, $0)"),
+    "GridSample over a declared 10^5 squared": row("float[1, 1, 100000, 100000] x, float[1, 100000, 100000, 2] g", "y = GridSample(x, g)"),
+    "an LSTM of 10^5 units": row("float[2, 1, 1] x", "w = Expand(o, $[1, 400000, 1])", "r = Expand(o, $[1, 400000, 100000])", "y = LSTM<hidden_size = 100000>(x, w, r)", weights="float[1, 1, 1] o = {0}"),
+    "attention over 10^6 places": row("float[1] x", "q = Expand(x, $[1, 1000000, 8])", "t = Transpose<perm = [0, 2, 1]>(q)", "s = MatMul(q, t)", "y = Softmax(s)"),
+}  # fmt: skip

@@ -1,0 +1,40 @@
+"""Bombs: small files that ask for much. Those with a name, and what a grammar makes of their parts; each answers, or says which limit it met."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from . import verbs
+from .bomb_amounts import MEMORY
+from .bomb_sizes import DIMS, RANKS
+from .bomb_text import Row
+from .bomb_times import TIME
+from .case import Case, Outcome
+from .hostile import smaller_onnx
+
+BOMBS: dict[str, Row] = {**RANKS, **DIMS, **MEMORY, **TIME}
+
+
+class Bombs:
+    """The campaign."""
+
+    name, share, guided = "bombs", 2.0, True
+
+    def first(self, rng: Random) -> Case:
+        """One with a name."""
+        return Case(".onnx", BOMBS[rng.choice(list(BOMBS))]())
+
+    def further(self, case: Case, rng: Random) -> Case:
+        """Another."""
+        return self.first(rng)
+
+    def check(self, case: Case, folder: Path, step: Callable[[str], None]) -> Outcome:
+        """All verbs."""
+        file = folder / f"model{case.suffix}"
+        file.write_bytes(case.data)
+        traits = verbs.check(file, folder, step)
+        return Outcome("right" if any(t.endswith(": 0") for t in traits[2:]) else "rejected", traits)
+
+    def smaller(self, case: Case) -> Iterator[Case]:
+        """The file less one of its parts."""
+        return smaller_onnx(case.data)

@@ -1,0 +1,234 @@
+"""Random valid graphs: the compiled program, the interpreter and ONNX Runtime make the same of them, in sizes, fetches, clones and threads of all kinds."""
+
+import functools
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+import graphir
+import graphir_onnx
+from graphir import FormatError, Model
+from graphir.plugins import LimitError, Limits, Program
+from graphir_arrays.limits import NodeError
+from test_nonsense import UNCOMPARED
+
+from .build import build
+from .case import Case, Finding, Outcome
+from .errors import stumble, trait
+from .values import Values, bare, differing, everything, feeds_of, interpreted, sane, smaller_models, unsteady
+from .worker import REFEREE
+
+LIMITS = Limits(memory=64 << 20, trips=1000, seconds=8)
+TURNS = (0, 1, 0, 2, 1, 3)  # which of the sizes come one after another
+
+
+class Graphs:
+    """The campaign."""
+
+    name, share, guided = "graphs", 4.0, False
+
+    def first(self, rng: Random) -> Case:
+        """A graph of a few steps, or of many."""
+        return made_case(lambda: build(rng, rng.choice([1, 2, 4, 8, 8, 16])))
+
+    def further(self, case: Case, rng: Random) -> Case:
+        """Another."""
+        return self.first(rng)
+
+    def check(self, case: Case, folder: Path, step: Callable[[str], None]) -> Outcome:
+        """All ways to the results."""
+        model = _read(case, step)
+        names, outputs = everything(model), [v.name for v in model.outputs]
+        feeds = feeds_of(model, case.data)
+        step("interpret")
+        wanted = [_wanted(model, names, outputs, f) for f in feeds]
+        step("run")
+        program = graphir.compile(model, limits=LIMITS)
+        rejected = _turns(program, model, feeds, wanted, outputs)
+        if rejected is not None:
+            return Outcome("rejected", (rejected,))
+        _fetches(program, model, feeds, wanted, names, step)
+        _side_by_side(program, feeds, outputs, step)
+        _updates(model, feeds[0], outputs, step)
+        if all(w is not None for w in wanted):
+            _elsewhere(model, feeds, [w for w in wanted if w is not None], outputs, step)
+        return Outcome("right", tuple(f"ran {node.op}" for graph in model.graphs() for node in graph.nodes))
+
+    def smaller(self, case: Case) -> Iterator[Case]:
+        """The model less one of its parts."""
+        return smaller_cases(case)
+
+
+def smaller_cases(case: Case) -> Iterator[Case]:
+    """The model of a case less one of its parts."""
+    if case.suffix == ".gir":
+        for model in smaller_models(graphir.loads(case.data, "gir")):
+            yield Case(".gir", graphir.dumps(model, "gir"))
+
+
+def made_case(make: Callable[[], Model]) -> Case:
+    """The file of a model; where an operator stumbles while it is made, the text of that."""
+    try:
+        return Case(".gir", graphir.dumps(make(), "gir"))
+    except Exception as e:
+        return Case(".txt", f"while it was made: {stumble(e) or trait(e)}\n{traceback.format_exc()}".encode())
+
+
+def _read(case: Case, step: Callable[[str], None]) -> Model:
+    """The model, which comes back byte for byte in both formats."""
+    if case.suffix == ".txt":
+        raise Finding(*case.data.decode().split("\n", 1))
+    step("round trip")
+    model = graphir.loads(case.data, "gir")
+    if graphir.dumps(model, "gir") != case.data:
+        raise Finding("another .gir file when read and written")
+    plain = bare(model, [v.name for v in model.outputs])
+    try:
+        data = graphir.dumps(plain, "onnx")
+    except FormatError:
+        return model
+    again = graphir.loads(data, "onnx")
+    if graphir.dumps(again, "onnx") != data:
+        raise Finding("another .onnx file when read and written")
+    if graphir.dumps(graphir.loads(graphir.dumps(again, "gir"), "gir"), "onnx") != data:
+        raise Finding("another .onnx file when it went through .gir")
+    return model
+
+
+def _wanted(model: Model, names: Sequence[str], outputs: Sequence[str], feeds: Values) -> Values | None:
+    """What the interpreter makes of all values; None where some kernel refuses."""
+    try:
+        return interpreted(model, list(dict.fromkeys([*names, *outputs])), feeds)
+    except Exception:  # it says what the kernel says, in the kernel's own kinds: the program's error is the one that counts
+        return None
+
+
+def _turns(program: Program, model: Model, feeds: list[Values], wanted: list[Values | None], outputs: list[str]) -> str | None:
+    """Sizes that alternate. What the program says where it refuses what the interpreter refuses too."""
+    start = dict(program.state)
+    for i in TURNS:
+        program.state.update(start)
+        want = wanted[i]
+        try:
+            got = program.run(feeds[i])
+        except (NodeError, LimitError, ValueError, TypeError) as e:
+            if (why := stumble(e)) is not None:
+                raise Finding(why) from e
+            if want is not None and not isinstance(e, LimitError):
+                raise Finding(f"the interpreter does not refuse: {trait(e)}") from e
+            return trait(e)
+        if want is None:
+            raise Finding("the interpreter refuses", "and the program does not")
+        _same(got, want, model, feeds[i], outputs, "the interpreter")
+    program.state.update(start)
+    return None
+
+
+def _same(got: Values, want: Values, model: Model, feeds: Values, names: Sequence[str], who: str) -> None:
+    said = differing(got, want)
+    if said is not None and not unsteady(lambda m, f: interpreted(m, names, f), model, feeds, names):
+        raise Finding(f"other than {who}", f"{said}\n{model}")
+
+
+def _fetches(program: Program, model: Model, feeds: list[Values], wanted: list[Values | None], names: list[str], step: Callable[[str], None]) -> None:
+    """Some of the values, in any order."""
+    step("fetch")
+    rng = Random(len(names))
+    for i in (0, 1, 0):
+        want = wanted[i]
+        some = rng.sample(names, min(len(names), rng.randrange(1, 5)))
+        if want is not None and some:
+            _same(program.run(feeds[i], some), {n: want[n] for n in some}, model, feeds[i], some, "the interpreter, of values that are fetched")
+
+
+def _side_by_side(program: Program, feeds: list[Values], outputs: list[str], step: Callable[[str], None]) -> None:
+    """A clone, and both the program and clones in several threads: to the bit what one thread makes. Nothing is updated, for what is fetched is no run."""
+    step("clone")
+    first = [program.run(f, outputs) for f in feeds]
+    for i, f in enumerate(feeds):
+        _equal(program.clone().run(f, outputs), first[i], "a clone")
+    step("threads")
+    places = [0, 1, 2, 3, 0, 1]
+    with ThreadPoolExecutor(3) as pool:
+        programs = [program, program, *(program.clone() for _ in places[2:])]
+        for i, got in zip(places, pool.map(lambda p, i: p.run(feeds[i], outputs), programs, places)):
+            _equal(got, first[i], "a thread")
+
+
+def _equal(got: Values, want: Values, who: str) -> None:
+    for name, x in want.items():
+        if _bits(got[name]) != _bits(x):
+            raise Finding(f"{who} makes something else", name)
+
+
+def _bits(x: Any) -> Any:
+    if isinstance(x, list | tuple):
+        return list(map(_bits, x))
+    return (x.dtype, x.shape, x.tolist() if x.dtype.kind in "OUS" else x.tobytes()) if isinstance(x, np.ndarray) else x
+
+
+def _updates(model: Model, feeds: Values, outputs: list[str], step: Callable[[str], None]) -> None:
+    """Runs that update: each starts from what the one before left."""
+    if not model.updates:
+        return
+    step("updates")
+    program = graphir.compile(model, limits=LIMITS)
+    table = {v: a for a, v in model.addresses().items()}
+    moves = {table[w]: table[v] for w, v in model.updates.items()}
+    state = {a: np.asarray(x) for a, x in program.state.items()}
+    for _ in range(3):
+        names = list(dict.fromkeys([*outputs, *moves.values()]))
+        want = interpreted(model, names, feeds, state)
+        got = program.run(feeds)
+        state = {a: want[moves[a]] if a in moves else x for a, x in state.items()}
+        _same(got, {n: want[n] for n in outputs}, model, feeds, names, "the interpreter, after updates")
+        _same({a: program.state[a] for a in state}, state, model, feeds, names, "the interpreter's state")
+        state = {a: np.asarray(program.state[a]) for a in state}
+
+
+def _elsewhere(model: Model, feeds: list[Values], wanted: list[Values], outputs: list[str], step: Callable[[str], None]) -> None:
+    """The exported model, here and in ONNX Runtime, where it can run it, and where its answer is the standard's."""
+    plain = bare(model, outputs)
+    try:
+        data = graphir.dumps(plain, "onnx")
+    except FormatError:
+        return
+    step("run what was exported")
+    program = graphir.compile(graphir_onnx.loads(data), limits=LIMITS)
+    for i in (1, 0):
+        _same(program.run(feeds[i]), {n: wanted[i][n] for n in outputs}, model, feeds[i], outputs, "what was exported")
+    if any(node.op.name in UNCOMPARED for graph in model.graphs() for node in graph.nodes) or not all(map(sane, wanted)):
+        return
+    step(REFEREE)
+    session = _session(data)
+    for i in (0, 1) if session is not None else ():
+        try:
+            with np.errstate(all="ignore"):
+                made = dict(zip(outputs, session.run(outputs, feeds[i])))
+        except Exception:  # it refuses, in kinds of its own
+            return
+        _same(made, {n: wanted[i][n] for n in outputs}, model, feeds[i], outputs, "ONNX Runtime")
+
+
+def _session(data: bytes) -> Any:
+    """None where ONNX Runtime does not take the model."""
+    runtime = _onnxruntime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception:  # as above
+        return None
+
+
+@functools.cache
+def _onnxruntime() -> Any:
+    import onnxruntime
+
+    return onnxruntime
