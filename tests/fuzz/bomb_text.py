@@ -25,16 +25,15 @@ def bomb(inputs: str, *lines: str, functions: str = "", weights: str = "", outpu
 
 def _constants(lines: tuple[str, ...]) -> list[str]:
     """The lines, with a node before each constant that stands in them."""
-    found = []
+    found: list[str] = []
+
+    def named(m: re.Match[str]) -> str:
+        name = f"k{len(found)}"
+        found.append(f"{name} = Constant<{f'value_ints = [{m[1]}]' if m[1] is not None else f'value_int = {m[2]}'}>()")
+        return name
+
     for line in lines:
-        names: list[str] = []
-
-        def named(m: re.Match[str], names: list[str] = names) -> str:
-            names.append(f"k{len(found)}_{len(names)} = Constant<{f'value_ints = [{m[1]}]' if m[1] is not None else f'value_int = {m[2]}'}>()")
-            return names[-1].split(" ")[0]
-
-        line = CONSTANT.sub(named, line)
-        found += [*names, line]
+        found.append(CONSTANT.sub(named, line))
     return found
 
 

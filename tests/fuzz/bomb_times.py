@@ -14,14 +14,20 @@ DOMAIN = '<domain: "f", opset_import: ["": 22, "f": 1]>'
 
 def calls(levels: int, step: str) -> str:
     """Functions of which each calls the one before it."""
-    return "".join(f"{DOMAIN} f{i + 1} (x) => (y) {{ {step.format(f'f.f{i}')} }}\n" for i in range(levels)) + f"{DOMAIN} f0 (x) => (y) {{ y = Neg(x) }}\n"
+    return (
+        "".join(f"{DOMAIN} f{i + 1} (x) => (y) {{ {step.format(f'f.f{i}')} }}\n" for i in range(levels))
+        + f"{DOMAIN} f0 (x) => (y) {{ y = Neg(x) }}\n"
+    )
 
 
 def nested(levels: int) -> str:
     """An If in an If in an If."""
     inner, name = "n = Neg(x)", "n"
     for i in range(levels):
-        inner, name = f"q{i} = If<then_branch = a{i} () => (float {name}) {{ {inner} }}, else_branch = b{i} () => (float e{i}) {{ e{i} = Identity(x) }}>(c)", f"q{i}"
+        inner, name = (
+            f"q{i} = If<then_branch = a{i} () => (float {name}) {{ {inner} }}, else_branch = b{i} () => (float e{i}) {{ e{i} = Identity(x) }}>(c)",
+            f"q{i}",
+        )
     return inner
 
 

@@ -16,7 +16,7 @@ from graphir.model import Function
 from graphir.ops import OPS, Op, lookup
 from graphir.ops.control import body_in, if_, loop, scan, yields
 from graphir.types import SequenceType
-from test_ops import BY_NAME, ROWS
+from test_ops import ROWS
 
 LARGEST = 600  # elements of a value that is used further
 WORDS = ("", "a", "bc", "é")
@@ -68,7 +68,9 @@ class Builder:
     def direct(self) -> Any:
         """An operator on values as they are, with the attributes of a row and its other inputs."""
         op, row = self.rng.choice(self.kinds)
-        return self._called(op, row, lambda i, x: self._fitting(op, i) if x is not None and (i == 0 or self.rng.random() < 0.2) else self.own(x))
+        return self._called(
+            op, row, lambda i, x: self._fitting(op, i) if x is not None and (i == 0 or self.rng.random() < 0.2) else self.own(x)
+        )
 
     def elementwise(self) -> Any:
         """An operator that takes any shape, on values as they are."""
@@ -79,7 +81,11 @@ class Builder:
     def adapted_row(self) -> Any:
         """An operator on inputs like those of a row, some of which are made of values of the pool."""
         op, row = self.rng.choice(self.kinds)
-        return self._called(op, row, lambda i, x: self._like(x) if x is not None and x.size and x.dtype in FLOATS and self.rng.random() < 0.6 else self.own(x))
+        return self._called(
+            op,
+            row,
+            lambda i, x: self._like(x) if x is not None and x.size and x.dtype in FLOATS and self.rng.random() < 0.6 else self.own(x),
+        )
 
     def again(self) -> Any:
         """A node once more, for who merges equal ones."""
@@ -110,7 +116,9 @@ class Builder:
     def scanned(self, depth: int) -> Any:
         """A Scan over the rows of a value."""
         v = self.pick(lambda v: v.type.__class__ is TensorType and bool(v.type.shape) and v.dtype in FLOATS)
-        body = self._body([TensorType(v.dtype, v.type.shape[1:])], depth, lambda inner: [ops.activation.tanh(inner.graph.inputs[0]), inner.floating(v)])
+        body = self._body(
+            [TensorType(v.dtype, v.type.shape[1:])], depth, lambda inner: [ops.activation.tanh(inner.graph.inputs[0]), inner.floating(v)]
+        )
         return scan(v, body=body, num_scan_inputs=1)
 
     def called(self, model: Model) -> None:
@@ -199,7 +207,10 @@ def build(rng: Random, steps: int, kinds: Sequence[tuple[Op, Case]] = KNOWN, dty
         graph.input(f"x{i}", TensorType(dtype, tuple(rng.choice(sizes) for _ in range(rng.randrange(4)))))
     numbers = np.random.default_rng(rng.randrange(2**32))
     builder = Builder(rng, graph, [*graph.inputs, graph.weight("w", numbers.standard_normal(3).astype(dtypes[0]))], kinds)
-    states = [graph.weight(f"state{i}", numbers.standard_normal((2, 3)).astype("float32")) for i in range(rng.choice([0, 0, 1, 2]) if state else 0)]
+    states = [
+        graph.weight(f"state{i}", numbers.standard_normal((2, 3)).astype("float32"))
+        for i in range(rng.choice([0, 0, 1, 2]) if state else 0)
+    ]
     builder.pool += states
     for _ in range(steps):
         builder.step()
