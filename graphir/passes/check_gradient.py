@@ -92,8 +92,9 @@ def check_gradient(
         if isinstance(v, Weight) and v.kind == "constant":
             v.become("state")
     program = compile(found.model, runtime, seed=seed, limits=limits)
-    trial = _Trial(found, _drawn(found, program, feeds or {}, rng), program)
-    return GradientReport(list(found.seeds), [_row(trial, a, v, rng, tolerance) for a, v in values.items()])
+    with np.errstate(all="ignore"):  # where a value is no number, so is the difference
+        trial = _Trial(found, _drawn(found, program, feeds or {}, rng), program)
+        return GradientReport(list(found.seeds), [_row(trial, a, v, rng, tolerance) for a, v in values.items()])
 
 
 def _row(trial: "_Trial", address: str, v: Value, rng: np.random.Generator, tolerance: float) -> Row:

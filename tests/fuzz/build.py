@@ -10,7 +10,7 @@ import graphir.ops as ops
 from cases import Case
 from graphir import Graph, Model, TensorType, Value
 from graphir.dims import symbol
-from graphir.dtypes import FLOATS, STRING
+from graphir.dtypes import FLOATS, NAMES, STRING
 from graphir.ir import Operator
 from graphir.model import Function
 from graphir.ops import OPS, Op, lookup
@@ -149,7 +149,7 @@ class Builder:
     def floating(self, like: Value) -> Value:
         """A value made of the pool, of the dtype of another."""
         v = self.pick(lambda v: v.type.__class__ is TensorType and v.dtype in FLOATS)
-        return v if v.dtype == like.dtype else ops.elementwise.cast(ops.activation.tanh(v), to=like.dtype)
+        return v if v.dtype == like.dtype else ops.elementwise.cast(ops.activation.tanh(v), to=NAMES[like.dtype])
 
     def scalar(self, dtype: str) -> Value:
         """A number made of some value."""
@@ -167,9 +167,10 @@ class Builder:
         v = self.pick(lambda v: v.type.__class__ is TensorType and v.dtype in FLOATS)
         flat = ops.shape.reshape(ops.elementwise.cast(v, to="float32"), [-1])
         places = ops.elementwise.mod(self.graph.root.weight(self.graph.root.fresh("places"), np.arange(x.size)), ops.shape.size(flat))
-        low, high = (float(f(x.astype("float32"))) for f in (np.min, np.max))
+        numbers = x.astype("float32")
+        low, high = (float(f(numbers[np.isfinite(numbers)])) for f in (np.min, np.max))  # raises ValueError where there is none
         between = ops.elementwise.add(ops.elementwise.mul(ops.activation.sigmoid(ops.index.gather(flat, places)), high - low), low)
-        return ops.elementwise.cast(ops.shape.reshape(between, list(x.shape)), to=x.dtype)
+        return ops.elementwise.cast(ops.shape.reshape(between, list(x.shape)), to=NAMES[x.dtype])
 
     def _called(self, op: Op, row: Case, given: Callable[[int, Any], Value | None]) -> Any:
         inputs = [given(i, x) for i, x in enumerate(row.arrays())]

@@ -1,7 +1,9 @@
 """The campaigns by name."""
 
 from .case import Campaign
+from .gradients import Gradients
 from .graphs import Graphs
 from .hostile import Hostile
+from .kills import Kills
 
-CAMPAIGNS: dict[str, Campaign] = {c.name: c for c in (Hostile(), Graphs())}
+CAMPAIGNS: dict[str, Campaign] = {c.name: c for c in (Hostile(), Graphs(), Gradients(), Kills())}

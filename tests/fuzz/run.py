@@ -16,6 +16,7 @@ from .worker import Worker
 
 KEPT = 4000  # cases that further ones are made of
 MINIMIZING = 60.0  # seconds for one finding
+LIKE = 3  # findings of one kind that are written down: the causes may be several
 
 
 class Count(NamedTuple):
@@ -59,7 +60,7 @@ def _campaign(campaign: Campaign, seconds: float, seed: str, cases: int | None, 
     counts: Counter[str] = Counter()
     stock: list[Case] = []
     seen: set[str] = set()
-    findings: list[str] = []
+    findings: Counter[str] = Counter()
     worker = Worker(campaign)
     try:
         while time.monotonic() - began < seconds and counts.total() != cases:
@@ -71,8 +72,8 @@ def _campaign(campaign: Campaign, seconds: float, seed: str, cases: int | None, 
             new = [t for t in outcome.traits if t not in seen]
             seen.update(new)
             if outcome.verdict == "finding":
-                if new:
-                    findings.append(outcome.traits[0])
+                findings[outcome.traits[0]] += 1
+                if findings[outcome.traits[0]] <= LIKE:
                     _write_down(campaign, case, outcome, worker, folder)
             elif new and campaign.guided:
                 stock = [*stock[-KEPT:], case]
@@ -86,7 +87,7 @@ def _write_down(campaign: Campaign, case: Case, outcome: Outcome, worker: Worker
     print(f"FOUND {campaign.name}: {outcome.traits[0]}", flush=True)
     case, outcome = minimized(campaign, case, outcome, worker.check, MINIMIZING)
     folder.mkdir(exist_ok=True)
-    file = folder / f"{campaign.name}-{hashlib.sha256(outcome.traits[0].encode()).hexdigest()[:8]}{case.suffix}"
+    file = folder / f"{campaign.name}-{hashlib.sha256(case.data).hexdigest()[:8]}{case.suffix}"
     file.write_bytes(case.data)
     file.with_suffix(".txt").write_text(f"{outcome.traits[0]}\n\n{outcome.text}\n\n{case}\n", errors="replace")
     print(f"      {len(case.data)} bytes; again: python -m fuzz {shlex.quote(str(file))}", flush=True)

@@ -1,0 +1,76 @@
+"""Gradients of random valid graphs: along random directions they are what differences say, and ONNX Runtime makes the same of them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+import graphir
+from graphir import TensorType
+from graphir.dtypes import FLOATS
+from graphir.passes.check_gradient import check_gradient
+from graphir.passes.gradient import Differentiated, differentiate
+from graphir.plugins import LimitError
+
+from .build import KNOWN, build
+from .case import Case, Finding, Outcome
+from .errors import stumble, trait
+from .graphs import LIMITS, elsewhere, made_case, smaller_cases, wanted
+from .values import Values, everything, feeds_of, interpreted
+
+ROUGH = {"Cast", "CastLike", "BitCast"}  # a difference sees steps and bits, through which no gradient flows
+SMOOTH = [(op, row) for op, row in KNOWN if op.name not in ROUGH and all(x is None or x.dtype.kind in "fiub" for x in row.arrays())]
+SHARE = 1e-3  # what the gradient and the difference may lie apart: of wrong rules they lie far apart
+
+
+class Gradients:
+    """The campaign."""
+
+    name, share, guided = "gradients", 3.0, False
+
+    def first(self, rng: Random) -> Case:
+        """A graph of doubles with one output that is differentiated."""
+        return made_case(lambda: build(rng, rng.choice([1, 2, 3, 5, 8]), SMOOTH, ("float64", "float64", "float32", "int64"), state=False))
+
+    def further(self, case: Case, rng: Random) -> Case:
+        """Another."""
+        return self.first(rng)
+
+    def check(self, case: Case, folder: Path, step: Callable[[str], None]) -> Outcome:
+        """Against differences, and elsewhere."""
+        if case.suffix == ".txt":
+            raise Finding(*case.data.decode().split("\n", 1))
+        model = graphir.loads(case.data, "gir")
+        feeds = feeds_of(model, case.data)[0]
+        of = [v.name for v in model.outputs if isinstance(v.type, TensorType) and v.dtype in FLOATS]
+        step("differences")
+        try:
+            report = check_gradient(model, of, None, feeds, tolerance=SHARE, limits=LIMITS)
+            found = differentiate(model, of)
+        except (ValueError, TypeError, LimitError) as e:
+            if (why := stumble(e)) is not None:
+                raise Finding(why) from e
+            return Outcome("rejected", (trait(e),))
+        if not all(row.ok or not np.isfinite(row.difference) for row in report.rows):
+            raise Finding("a gradient other than the difference", f"{report}\n{model}")
+        step("interpret")
+        names, outputs = everything(found.model), list(found.gradients.values())
+        feeds |= _seeds(found, feeds)
+        want = wanted(found.model, names, outputs, feeds)
+        if want is not None:
+            elsewhere(found.model, [feeds], [want], outputs, step)
+        return Outcome("right")
+
+    def smaller(self, case: Case) -> Iterator[Case]:
+        """The model less one of its parts."""
+        return smaller_cases(case)
+
+
+def _seeds(found: Differentiated, feeds: Values) -> Values:
+    """What outputs of several elements are multiplied with."""
+    inputs = {v.name for v in found.model.inputs}
+    of = {name: seed.name for name, seed in found.seeds.items() if seed.name in inputs}
+    shapes = {name: np.shape(x) for name, x in interpreted(found.model, list(of), feeds).items()} if of else {}
+    rng = np.random.default_rng(0)
+    return {of[name]: np.asarray(rng.standard_normal(shape)).astype(found.seeds[name].dtype) for name, shape in shapes.items()}
