@@ -1,6 +1,8 @@
 """Bombs: small files that ask for much. Those with a name, and what a grammar makes of their parts; each answers, or says which limit it met."""
 
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -9,9 +11,10 @@ from .bomb_amounts import MEMORY
 from .bomb_sizes import DIMS, RANKS
 from .bomb_text import Row
 from .bomb_times import TIME
-from .case import Case, Outcome
+from .case import Case, Finding, Outcome
 from .hostile import smaller_onnx
 
+SECONDS = 5  # of the processor, for a verb
 BOMBS: dict[str, Row] = {**RANKS, **DIMS, **MEMORY, **TIME}
 
 
@@ -32,7 +35,17 @@ class Bombs:
         """All verbs."""
         file = folder / f"model{case.suffix}"
         file.write_bytes(case.data)
-        traits = verbs.check(file, folder, step)
+        took: list[tuple[str, float]] = []
+
+        def timed(name: str) -> None:
+            took.append((name, time.process_time()))
+            step(name)
+
+        traits = verbs.check(file, folder, timed)
+        took.append(("", time.process_time()))
+        for (name, begin), (_, end) in pairwise(took):
+            if end - begin > SECONDS:
+                raise Finding(f"{name}: more than {SECONDS} s", f"{end - begin:.1f} s")
         return Outcome("right" if any(t.endswith(": 0") for t in traits[2:]) else "rejected", traits)
 
     def smaller(self, case: Case) -> Iterator[Case]:

@@ -1,7 +1,6 @@
 """The verbs of the command line on one file, in this process, as a user has them: with default limits."""
 
 import contextlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from graphir.types import TensorType, bind
 
 from .case import Finding
 from .errors import raw, stumble, trait
+from .worker import SAID
 
 VERBS = ("info", "check", "run", "grad", "export", "train")
 SIZE = 2  # of a dim that is not known, where an input is drawn
@@ -25,11 +25,14 @@ EXAMPLES = 4
 LONGEST = 8000  # characters of an answer that is one line
 
 
-def call(verb: str, arguments: list[str]) -> str:
-    """Run a verb. What came of it: "0" or "1" for the exit status, or what kind of error. Raises Finding where it stumbles."""
-    out = io.TextIOWrapper(io.BytesIO(), write_through=True)
+def call(verb: str, arguments: list[str], said: Path) -> str:
+    """Run a verb, whose words go to the file `said`. What came of it: "0" or "1" for the exit status, or what kind of error. Raises Finding where it stumbles."""
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        with (
+            said.open("w", buffering=1, errors="backslashreplace") as out,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(out),
+        ):
             status = command.main([verb, *arguments], prog_name="graphir", standalone_mode=False)
     except Exception as e:
         why = stumble(e)
@@ -38,9 +41,9 @@ def call(verb: str, arguments: list[str]) -> str:
         if len(str(e)) > LONGEST and not isinstance(e, click.ClickException):
             raise Finding(f"an error of more than {LONGEST} characters: {trait(e)[:60]}", str(e)) from None
         return trait(e)
-    said = raw(out.buffer.getvalue().decode(errors="replace")) if verb == "check" else None  # pyright: ignore[reportAttributeAccessIssue]
-    if said is not None:
-        raise Finding(f"a problem that says {said!r}", out.buffer.getvalue().decode(errors="replace"))  # pyright: ignore[reportAttributeAccessIssue]
+    text = said.read_text(errors="replace")
+    if verb == "check" and (words := raw(text)) is not None:
+        raise Finding(f"a problem that says {words!r}", text)
     return str(status or 0)
 
 
@@ -102,5 +105,5 @@ def check(file: Path, folder: Path, step: Callable[[str], None]) -> tuple[str, .
     for verb in VERBS if model is not None else VERBS[:3]:
         for line in arguments(verb, file, model, folder) if model is not None else [[str(file)]]:
             step(verb)
-            found.append(f"{verb}: {call(verb, line)}")
+            found.append(f"{verb}: {call(verb, line, folder / SAID)}")
     return tuple(found)

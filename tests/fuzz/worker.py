@@ -25,6 +25,7 @@ MEMORY = 1 << 30  # bytes that a step may have in use beyond the size of the fil
 ROOM = 3 << 30  # bytes of address space, beyond which requests fail
 CASES = 2000  # after which a child is replaced, so that what earlier cases leave behind stays small
 
+SAID = "said.txt"  # what a verb prints, in the folder of the check
 REFEREE = "referee"  # a step in which another program runs: that it dies or hangs is no finding
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
@@ -89,6 +90,8 @@ class Worker:
         where, status = _traced(self._folder / "trace"), self._end()
         if step == REFEREE:
             return Outcome("right", ("the referee died",))
+        if status == 1 and _said(self._folder / "work" / SAID).startswith("error: the work took more than"):
+            return Outcome("rejected", (f"{step}: ended where its time was up",))
         why = f"more than {SECONDS} s" if status == -signal.SIGXCPU else f"exit status {status}"
         return Outcome("finding", (f"{step}: {why} in {where[0]}",), where[1])
 
@@ -105,9 +108,13 @@ class Worker:
 
 def _traced(file: Path) -> tuple[str, str]:
     """The innermost function of ours in a dump of a thread's frames, and the dump."""
-    text = file.read_text(errors="replace") if file.exists() else ""
+    text = _said(file)
     frames = [f"{Path(path).name}:{function}" for path, _, function in _FRAME.findall(text) if path.startswith(OURS)]
     return frames[0] if frames else "no code of ours", text
+
+
+def _said(file: Path) -> str:
+    return file.read_text(errors="replace") if file.exists() else ""
 
 
 # ---- in the child ----------------------------------------------------------------------------------------------------------------------
@@ -120,7 +127,7 @@ def _serve(campaign: Campaign, pipe: Connection, folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         room = _in_use("VmSize") + ROOM
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.setsid()  # an interrupt from the terminal is the parent's; one of a verb to itself must work
         warnings.simplefilter("error")
         with contextlib.suppress(EOFError):
             while True:
