@@ -1,9 +1,11 @@
 """Budgets: what arrays count, that programs and kernels keep to memory and time, and that verbs do so by default."""
 
+import _thread
 import gc
 import os
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -19,11 +21,12 @@ from graphir import ops as O
 from graphir.budget import Budget, LimitError, Limits
 from graphir.cli import limits as cli_limits
 from graphir.cli import main
-from graphir.ops import OPS
+from graphir.ops import OPS, Op
 from graphir.ops._bodies import body_in, yields
 from graphir.tensors import SparseTensor, Tensor
 from graphir_arrays import timed
 from graphir_numpy.namespace import xp
+from test_ops import ROWS, applied
 
 MB = 10**6
 
@@ -279,6 +282,21 @@ def test_sums_of_products_in_blocks_are_the_sums(equation: str, shapes: Any, sma
     assert np.array_equal(small_blocks.einsum(equation, *inputs, optimize=path), np.einsum(equation, *inputs))
 
 
+@pytest.mark.parametrize("op", [op for op in OPS.values() if not op.random], ids=str)
+def test_kernels_are_the_same_under_limits(op: Op) -> None:
+    for row in ROWS[op.name][:3]:
+        graph, feeds = applied(op, row, row.arrays(), constant=True)
+        free, bound = (graphir.compile(Model(graph), limits=limits).run(feeds) for limits in (None, Limits(10**9, 10**4, 60)))
+        assert {name: kinds(x) for name, x in bound.items()} == {name: kinds(x) for name, x in free.items()}
+
+
+def kinds(x: Any) -> Any:
+    """A result as what can be compared to the bit."""
+    if isinstance(x, np.ndarray):
+        return str(x.dtype), x.shape, x.tobytes() if x.dtype.kind != "O" else x.tolist()
+    return [kinds(y) for y in x] if isinstance(x, list) else x
+
+
 # ---- verbs ------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -330,3 +348,23 @@ def test_a_verb_leaves_the_bounds_of_the_process_as_they_were(tmp_path: Path) ->
     before = resource.getrlimit(resource.RLIMIT_DATA)
     assert main(["info", str(tmp_path / "m.onnx")]) == 0
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.parametrize("error", [None, ValueError("its own")], ids=["a result", "an error"])
+def test_time_that_is_up_as_the_work_ends(error: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt comes when the work is done already: it is told as any other, and nothing ends the process afterwards."""
+    ended: list[int] = []
+    begun, interrupt = threading.Event(), _thread.interrupt_main
+    monkeypatch.setattr("os._exit", ended.append)
+    monkeypatch.setattr(cli_limits, "GRACE", 0.1)
+    monkeypatch.setattr("_thread.interrupt_main", lambda: (begun.set(), time.sleep(0.1), interrupt()))
+
+    def work() -> None:
+        assert begun.wait(10)
+        if error is not None:
+            raise error
+
+    with pytest.raises(LimitError, match="the work took more than"):
+        cli_limits._guarded(cli_limits.VerbBudget(None, 1, 0.01), work)
+    time.sleep(0.3)
+    assert not ended

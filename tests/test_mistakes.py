@@ -229,6 +229,18 @@ def test_names_of_any_length_are_shortened(here: Path, capsys: pytest.CaptureFix
     assert long in capsys.readouterr().out  # what is exported is whole
 
 
+def test_lists_of_any_length_are_shortened(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = Graph("many")
+    x = graph.input("x", TensorType("float32", ("N",)))
+    for i in range(3000):
+        graph.output(ops.activation.relu(x), f"name{i}")
+    graphir.save(Model(graph), "many.onnx")
+    assert main(["grad", "many.onnx", "g.onnx"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and len(said) < 4000
+    assert "the model has 3000 float outputs (name0, name1," in said and "name2999); say with --of which is meant" in said
+
+
 # ---- in Python ----------------------------------------------------------------------------------------------------------------------
 
 X = {"x": ROWS}

@@ -69,8 +69,7 @@ def limit_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         runtimes = list(filter(None, dict.fromkeys((options.get("runtime"), options.get("against")))))
         on_device = _say_unkept(runtimes)
         budget = VerbBudget(limit_memory, limit_trips, limit_seconds)
-        with _guarded(budget, bound_memory=not on_device):
-            return verb(*args, budget=budget, **options)
+        return _guarded(budget, lambda: verb(*args, budget=budget, **options), bound_memory=not on_device)
 
     for option in reversed(OPTIONS):
         limited = option(limited)
@@ -93,23 +92,24 @@ OPTIONS = (
 )  # fmt: skip
 
 
-@contextmanager
-def _guarded(budget: VerbBudget, bound_memory: bool = True) -> Iterator[None]:
-    """Hold a verb to its budget even where it asks for nothing on the way: the system refuses memory, and another thread looks at the clock."""
+def _guarded(budget: VerbBudget, work: Callable[[], Any], bound_memory: bool = True) -> Any:
+    """Do the work of a verb, held to its budget even where it asks for nothing on the way: the system refuses memory, and another thread looks at the clock."""
     watch = _Watch(budget)
-    with _memory_bound(budget) if bound_memory else nullcontext():
-        try:
-            with watch:
-                yield
-        except KeyboardInterrupt:
-            if watch.fired:
-                raise LimitError(budget.out_of_time()) from None
-            raise
-        except MemoryError as e:
-            what = (
-                str(e) if type(e) is MemoryError and str(e) else "it takes more memory than there is"
-            )  # NumPy's own kind is no user's matter
-            raise LimitError(f"{what}; the limit is {budget.limits.memory:,} bytes; {budget.remedy('memory')}") from None
+    try:
+        with _memory_bound(budget) if bound_memory else nullcontext():
+            watch.begin()
+            try:
+                return work()
+            finally:
+                watch.end()
+    except KeyboardInterrupt:
+        watch.end()  # which may itself be what was interrupted
+        if watch.fired:
+            raise LimitError(budget.out_of_time()) from None
+        raise
+    except MemoryError as e:
+        what = str(e) if type(e) is MemoryError and str(e) else "it takes more memory than there is"  # NumPy's own kind is no user's matter
+        raise LimitError(f"{what}; the limit is {budget.limits.memory:,} bytes; {budget.remedy('memory')}") from None
 
 
 class _Watch:
@@ -121,13 +121,16 @@ class _Watch:
         self._done = threading.Event()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """Look at the clock from now on."""
         if threading.current_thread() is threading.main_thread():  # else there is nobody to interrupt
             threading.Thread(target=self._wait, daemon=True).start()
 
-    def __exit__(self, *exception: object) -> None:
+    def end(self) -> None:
+        """Look no more. An interrupt that is under way comes before this returns."""
+        self._done.set()
         with self._lock:
-            self._done.set()
+            pass
 
     def _wait(self) -> None:
         while (left := self.budget.left()) is None or left > 0:
@@ -139,8 +142,10 @@ class _Watch:
             self.fired = True
             _thread.interrupt_main()
         if not self._done.wait(GRACE):
-            say_error(clean(f"error: {self.budget.out_of_time()}"))
-            os._exit(1)
+            try:
+                say_error(clean(f"error: {self.budget.out_of_time()}"))
+            finally:
+                os._exit(1)
 
 
 @contextmanager

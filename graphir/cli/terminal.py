@@ -16,6 +16,7 @@ from .process import give_up
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PARAMETER = re.compile(r"`(\w+)`")
 _LONG, _ENDS = re.compile(r"\S{300,}"), 60
+_LINE, _FIRST, _LAST = 4000, 2400, 800  # characters: of a line, and of what is shown where it is longer
 WIDTH = 120
 
 
@@ -29,15 +30,21 @@ def shortened(text: object) -> str:
     return _LONG.sub(lambda m: f"{m[0][:_ENDS]}...{m[0][-_ENDS:]}", str(text))
 
 
+def _line(text: object) -> str:
+    """A line of a message without the middle of very long words, and its own where it lists very many."""
+    line = shortened(text)
+    return line if len(line) <= _LINE else f"{line[:_FIRST]} ... {line[-_LAST:]}"
+
+
 def say(text: object = "") -> None:
     """Print one line."""
-    click.echo(clean(shortened(text)))
+    click.echo(clean(_line(text)))
 
 
 def say_error(text: object) -> None:
     """Print on stderr. Where nobody can read that, the exit status alone must say it."""
     try:
-        click.echo(clean(shortened(text), keep="\n"), err=True)
+        click.echo(clean("\n".join(map(_line, str(text).split("\n"))), keep="\n"), err=True)
     except OSError:
         give_up(sys.stderr)
 

@@ -48,12 +48,12 @@ class Timed:
             xp.matmul(_taken(a, axis, part), b if axis == -2 else _taken(b, axis, part), out=_taken(out, axis, part))
         return out
 
-    def einsum(self, equation: str, *inputs: Any, optimize: Sequence[Any]) -> Any:
-        """A sum of products, two factors at a time as the path `optimize` says, each in blocks along an axis of the result."""
+    def einsum(self, equation: str, *inputs: Any, optimize: Sequence[Any] | None = None) -> Any:
+        """A sum of products, two factors at a time as the path `optimize` says, each in blocks along an axis of the result. Without a path it is one call."""
         xp = self.untimed
         self.budget.tick()
-        if "." in equation:
-            return xp.einsum(equation, *inputs, optimize=optimize)
+        if "." in equation or optimize is None:
+            return xp.einsum(equation, *inputs, optimize=optimize or False)
         terms, given, result = equation.partition("->")
         operands = list(zip(terms.split(","), inputs))
         letters = "".join(sorted(c for c in set(terms) - {","} if terms.count(c) == 1)) if not given else result

@@ -117,7 +117,7 @@ class Builder:
         """A Scan over the rows of a value."""
         v = self.pick(lambda v: v.type.__class__ is TensorType and bool(v.type.shape) and v.dtype in FLOATS)
         body = self._body(
-            [TensorType(v.dtype, v.type.shape[1:])], depth, lambda inner: [ops.activation.tanh(inner.graph.inputs[0]), inner.floating(v)]
+            [TensorType(v.dtype, v.shape[1:])], depth, lambda inner: [ops.activation.tanh(inner.graph.inputs[0]), inner.floating(v)]
         )
         return scan(v, body=body, num_scan_inputs=1)
 
@@ -221,6 +221,6 @@ def build(rng: Random, steps: int, kinds: Sequence[tuple[Op, Case]] = KNOWN, dty
         for s in states:
             model.update(s, builder._like(s.tensor.array))  # pyright: ignore[reportAttributeAccessIssue]
     made = [v for v in builder.pool if v.node is not None and v.graph is graph]
-    for v in {*made[-2:], *rng.sample(made, min(len(made), 2))} if made else graph.inputs[:1]:
+    for v in dict.fromkeys([*made[-2:], *rng.sample(made, min(len(made), 2))]) if made else graph.inputs[:1]:
         graph.output(v)
     return model

@@ -22,7 +22,7 @@ STUMBLES = (
 RAW = (
     "list index out of range", "tuple index out of range", "values to unpack", "division by zero", "NoneType", "object is not", "operand type",
     "object has no attribute", "must be real number", "could not broadcast", "invalid literal for", "maximum recursion", "codec can't",
-    "pop from empty", "cannot fit", "too large to convert", "unhashable type", "positional argument", "unexpected keyword",
+    "pop from empty", "cannot fit", "too large to convert", "unhashable type", "positional argument", "keyword-only argument", "unexpected keyword",
 )  # fmt: skip
 _TEXTS = re.compile(r"""/\S+/|'[^']*'|"[^"]*"|\d[\d.,e+-]*""")  # paths, what is quoted, numbers
 

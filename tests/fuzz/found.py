@@ -9,4 +9,12 @@ FOUND: list[tuple[str, str, Case]] = [
         "an input of no elements, for sizes too large for NumPy",
         Case(".onnx", b":\x1eZ\x1c\n\x02x0\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x00\n\n\x08\x80\x80\x80\x80\x80\x80\x80\x80@"),
     ),
+    (
+        "hostile",
+        "half of a surrogate pair on its way to ONNX",
+        Case(
+            ".json",
+            b'{"version":1,"graph":{"name":"\\ud800","inputs":[{"name":"x","type":"float32[2]"}],"nodes":[{"op":"Neg","inputs":["x"],"outputs":["y"]}],"outputs":["y"]},"sha256":{}}',
+        ),
+    ),
 ]

@@ -1,15 +1,15 @@
 """The verbs of the command line on one file, in this process, as a user has them: with default limits."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 import graphir
-from graphir.cli import graphir as command
+from graphir import cli
 from graphir.dims import symbols
 from graphir.dtypes import FLOATS
 from graphir.model import Model
@@ -22,7 +22,8 @@ from .worker import SAID
 VERBS = ("info", "check", "run", "grad", "export", "train")
 SIZE = 2  # of a dim that is not known, where an input is drawn
 EXAMPLES = 4
-LONGEST = 8000  # characters of an answer that is one line
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
+LONGEST = 4500  # characters of an answer that is one line
 
 
 def call(verb: str, arguments: list[str], said: Path) -> str:
@@ -33,18 +34,26 @@ def call(verb: str, arguments: list[str], said: Path) -> str:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(out),
         ):
-            status = command.main([verb, *arguments], prog_name="graphir", standalone_mode=False)
+            status = cli.graphir.main([verb, *arguments], prog_name="graphir", standalone_mode=False)
     except Exception as e:
         why = stumble(e)
         if why is not None:
             raise Finding(why) from e
-        if len(str(e)) > LONGEST and not isinstance(e, click.ClickException):
-            raise Finding(f"an error of more than {LONGEST} characters: {trait(e)[:60]}", str(e)) from None
+        _expect_line(e, said)
         return trait(e)
     text = said.read_text(errors="replace")
     if verb == "check" and (words := raw(text)) is not None:
         raise Finding(f"a problem that says {words!r}", text)
     return str(status or 0)
+
+
+def _expect_line(e: Exception, said: Path) -> None:
+    """What the command line makes of an error is one line, and no longer than a terminal bears."""
+    with said.open("w", errors="surrogateescape") as out, contextlib.redirect_stderr(out):
+        cli._fail(cli._message(e), 1)
+    text = said.read_text(errors="replace")
+    if not text.endswith("\n") or CONTROL.search(text[:-1]) or len(text) > LONGEST:
+        raise Finding(f"an error that is no line of up to {LONGEST} characters: {trait(e)[:60]}", str(e)) from e
 
 
 def model_in(file: Path) -> Model | None:
