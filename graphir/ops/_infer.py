@@ -32,7 +32,7 @@ class Typed(Operator):
     """An operator with a type rule, of which the signature is the schema.
 
     rule: the type rule, or the decomposition where `is_composite`. inputs, attributes: the schema. types: type variable -> allowed dtypes.
-    outputs: "one", "tuple" or "list"; most_outputs: how many there can be, None for a list. ranks: the places of inputs that must be a number or a
+    outputs: "one", "tuple" or "list"; most_outputs: how many there can be, None where the inputs tell. ranks: the places of inputs that must be a number or a
         vector, and the rank of that.
     """
 

@@ -51,7 +51,7 @@ class AttributeSpec(NamedTuple):
 class Signature(NamedTuple):
     """The schema of an op.
 
-    outputs: "one", "tuple", or "list" where the rule counts them. most_outputs: how many there can be; None for a list. optional_outputs: the places of those that a node may leave out. takes_graph: the first argument is the graph, for an op without inputs.
+    outputs: "one", "tuple", or "list" where the rule counts them. most_outputs: how many there can be; None where the inputs tell. optional_outputs: the places of those that a node may leave out. takes_graph: the first argument is the graph, for an op without inputs.
     counts_outputs: the caller says how many outputs there are. is_composite: the body returns values, and is the decomposition.
     """
 
@@ -86,9 +86,10 @@ class Signature(NamedTuple):
         returns = signature.return_annotation
         origin = typing.get_origin(returns)
         is_composite = returns is Value or (origin is tuple and typing.get_args(returns)[0] is Value)
-        optional = [i for i, a in enumerate(typing.get_args(returns)) if a is MayOmit or MayOmit in typing.get_args(a)]
+        parts = typing.get_args(returns)
+        optional = [i for i, a in enumerate(parts) if a is MayOmit or MayOmit in typing.get_args(a)]
         outputs = {tuple: "tuple", list: "list"}.get(origin, "one")
-        most = {"one": 1, "tuple": len(typing.get_args(returns))}.get(outputs)
+        most = 1 if outputs == "one" else len(parts) if outputs == "tuple" and ... not in parts else None
         return cls(inputs, attributes, outputs, most, optional, takes_graph, counts_outputs, is_composite)
 
 
