@@ -29,30 +29,26 @@ def _simplify(graph: Graph, keep: Set[Value]) -> bool:
         for node in graph.edit():
             for rule in RULES.get(node.op.name, ()) if node.outputs and _is_standard(node) else ():
                 old = node.outputs[0]
-                new = _replacement(node, rule) if old is not None and old.uses and old not in keep else None
-                if new is not None and old is not None and new is not old and _may_replace(old, new, keep):
+                if old is None or not old.uses or old in keep:
+                    continue
+                try:
+                    new = rule(node)
+                except STUMBLES:
+                    if _fits(node):
+                        raise
+                    break
+                if new is not None and new is not old and _may_replace(old, new, keep) and _fits(node):
                     graph.replace_uses(old, new, keep_name=not new.uses)  # a node that was just built takes the name, too
                     changed = True
                     break
     return changed
 
 
-def _replacement(node: Node, rule: Rule) -> Value | None:
-    """What a rule gives for a node. Rules take for granted that nodes are as their ops declare them: where one is not, it stays, for others to complain of."""
-    try:
-        new = rule(node)
-    except STUMBLES:
-        if _fits(node):
-            raise
-        return None
-    return new if new is None or _fits(node) else None
-
-
 def _fits(node: Node) -> bool:
-    """Whether a node, and those that make its inputs, are as their ops declare them, and types show it."""
-    makers = [v.node for v in node.inputs if v is not None and v.node is not None]
-    for n in (node, *(m for m in makers if _is_standard(m) and not m.op.may_have_bodies)):
-        if misfit(n) is not None or any(v is not None and v.type is None for v in (*n.inputs, *n.outputs)):
+    """Whether a node, and those before it that rules look at, are as their ops declare them, which rules take for granted. Others are for the runtime to refuse."""
+    makers = [v.node for v in node.inputs if v is not None and v.node is not None and v.node.op.name in _LOOKED_AT]
+    for n in (node, *filter(_is_standard, makers)):
+        if any(v is not None and v.type is None for v in (*n.inputs, *n.outputs)) or (n.attributes and misfit(n) is not None):
             return False
         try:
             n.op.infer(n.inputs, n.attributes, len(n.outputs))  # pyright: ignore[reportAttributeAccessIssue]  # a declared op
@@ -227,6 +223,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Where": (expanded_without_need,),
     "Dropout": (dropout_outside_training,),
 }
+
+
+_LOOKED_AT = frozenset((*RULES, "Gemm", "Pad"))
 
 
 def _grouping(v: Value | None) -> Node | None:
