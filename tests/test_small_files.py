@@ -85,7 +85,7 @@ RANKS: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "Squeeze of a constant": (
         lambda: model([node("Squeeze", ["x", "a"], ["y"])], weights=[constant("a", np.arange(10**5))]), "axes has 100000 numbers; data has rank 1"
     ),
-    "Slice": (lambda: model([node("Slice", ["x", "a", "a"], ["y"])], [info("x"), ints("a", BIG)]), "an axis is 1"),
+    "Slice": (lambda: model([node("Slice", ["x", "a", "a"], ["y"])], [info("x"), ints("a", BIG)]), "data has rank 1"),
     "Pad": (lambda: model([node("Pad", ["x", "a", "", "a"], ["y"])], [info("x"), ints("a", BIG)]), ""),
     "ReduceSum": (lambda: model([node("ReduceSum", ["x", "a"], ["y"], keepdims=0)], [info("x"), ints("a", BIG)]), ""),
     "Split": (lambda: model([node("Split", ["x", "a"], ["y"])], [info("x"), ints("a", BIG)]), "but 1 outputs are asked for"),
