@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .dtypes import NAMES, holds
-from .nodes import Attribute, Node, Operator, Ref, Scope, UnknownRank, Value, Weight, captures, release, use
+from .nodes import Attribute, Node, Operator, Ref, UnknownRank, Value, Weight, captures
+from .readers import Scope
 from .tensors import SparseTensor, Tensor
 from .types import Type
 
@@ -25,7 +26,6 @@ class Graph(Scope):
         "_entered",
         "_names",
         "_numbers",
-        "_outputs",
         "_visited",
         "carried",
         "depth",
@@ -40,19 +40,20 @@ class Graph(Scope):
     )
 
     def __init__(self, name: str = "graph", parent: "Graph | None" = None):
+        super().__init__()
         self.name = name
         self.parent = parent
         self.root: Graph = parent.root if parent else self
         self.depth: int = parent.depth + 1 if parent else 0
         self.owner: Node | None = None
         self.inputs: list[Value] = []
-        self._outputs: list[Value] = []
         self.nodes: list[Node] = []
         self.weights: dict[str, Weight] = {}
         self.carried: Any = None
         self._visited: Node | None = None
         self._editing = False
-        # Of the root alone: names taken, with the next number to try; constants made for Python numbers; bodies entered; whether nodes are in older forms.
+        # Of the root alone: names taken, with the next number to try, or 0 for one that `fresh` gave and nothing claimed; constants made for Python
+        # numbers; bodies entered; whether nodes are in older forms.
         self._names: dict[str, int] = {}
         self._numbers: dict[tuple, Weight] = {}
         self._entered: list[Graph] = []
@@ -122,11 +123,10 @@ class Graph(Scope):
                 f"{value.name} belongs to graph {value.graph.name!r}, which does not enclose {self.name!r}, so it is no output here"
             )
         if name is not None:
-            if name != value._name and any(v is value for v in self._outputs):
+            if name != value._name and self in value.uses:
                 raise ValueError(f"{value.name} is an output already; give ops.elementwise.identity({value.name}) the name {name!r}")
             self.rename(value, name)
-        self._outputs.append(value)
-        use(value, self)
+        self.list_output(value)
         return value
 
     def sees(self, value: Value) -> bool:
@@ -135,19 +135,6 @@ class Graph(Scope):
         while graph is not None and graph is not value.graph:
             graph = graph.parent
         return graph is not None
-
-    @property
-    def outputs(self) -> tuple[Value, ...]:
-        """The outputs. Assign to change them."""
-        return tuple(self._outputs)
-
-    @outputs.setter
-    def outputs(self, values: Iterable[Value]) -> None:
-        for v in self._outputs:
-            release(v, self)
-        self._outputs = list(values)
-        for v in self._outputs:
-            use(v, self)
 
     def append(
         self, op: Operator, inputs: tuple[Value | None, ...], attributes: dict[str, Attribute], types: Sequence[Type | None], name: str = "",
@@ -198,26 +185,27 @@ class Graph(Scope):
         names = self.root._names
         n = names.get(base)
         if n is None:
-            names[base] = 1
+            names[base] = 0
             return base
-        name = f"{base}_{n}"
+        name = f"{base}_{n or 1}"
         while name in names:
             n += 1
             name = f"{base}_{n}"
-        names[base] = n + 1
-        names[name] = 1
+        names[base] = (n or 1) + 1
+        names[name] = 0
         return name
 
     def claim(self, name: str) -> str:
         """Take a name as it is. Sibling bodies may use one name twice, so whether it is free where it stands is for `verify` to say."""
-        self.root._names.setdefault(name, 1)
+        names = self.root._names
+        names[name] = names.get(name) or 1
         return name
 
     def _check_name(self, name: str, what: str) -> None:
         """Raises for what cannot be the name of a new input or weight. Whether a node's output has it is for `verify` to say."""
         if not isinstance(name, str) or not name:
             raise (ValueError if name == "" else TypeError)(f"the name of the {what} is {name!r}; expected a text that is not empty")
-        if name in self.weights or (name in self.root._names and any(v._name == name for v in self.inputs)):
+        if name in self.weights or (self.root._names.get(name) and any(v._name == name for v in self.inputs)):
             raise ValueError(f"cannot name the {what} {name}: graph {self.name!r} has an input or a weight of that name")
 
     def is_free(self, name: str) -> bool:
@@ -291,16 +279,20 @@ class Graph(Scope):
         """Let every reader of `old` read `new`, bodies, outputs and updates included. An output keeps its name, and so does what asks to: the two swap theirs."""
         if old is new:
             return
-        is_output = any(isinstance(user, Graph) for user in old.uses) and not any(isinstance(user, Graph) for user in new.uses)
-        if (is_output or keep_name) and new.node is not None:
+        if ((old.listed and not new.listed) or keep_name) and new.node is not None:
             old_name, new_name = old._name, new._name
             self._rename(old, new_name)
             self._rename(new, old_name)
-        for user in list(old.uses):
+        for user, times in list(old.uses.items()):
+            if isinstance(user, Node | Graph):
+                new.uses[user] = new.uses.get(user, 0) + times
+                del old.uses[user]
             if isinstance(user, Node):
-                user.set_inputs([new if v is old else v for v in user.inputs])
+                user.replace_input(old, new)
             elif isinstance(user, Graph):
-                user.outputs = [new if v is old else v for v in user._outputs]
+                user.replace_output(old, new)
+                old.listed -= times
+                new.listed += times
             else:
                 user.redirect(old, new)
 
@@ -325,7 +317,7 @@ class Graph(Scope):
         if weight.uses:
             raise ValueError(f"cannot drop {weight.name}: it is still read by {next(iter(weight.uses))}")
         del self.weights[weight.name]
-        if weight in self.inputs:
+        if weight.kind == "default" and weight in self.inputs:
             self.inputs.remove(weight)
 
     # ---- reading --------------------------------------------------------------------------------------------------------------------
@@ -340,7 +332,8 @@ class Graph(Scope):
     def values(self) -> Iterator[Value]:
         """The values made here: inputs, weights, outputs of nodes."""
         yield from self.inputs
-        yield from (w for w in self.weights.values() if w.kind != "default" or w not in self.inputs)
+        given = set(self.inputs)
+        yield from (w for w in self.weights.values() if w not in given)
         for node in self.nodes:
             yield from (v for v in node.outputs if v is not None)
 

@@ -6,7 +6,7 @@ from typing import Any
 from .addresses import addressed, addresses_of_values
 from .expect import expect, near
 from .ir import Graph, Node, Value, Weight
-from .nodes import release, use
+from .readers import release, use
 
 _SHOWN = 8  # names in an error
 _ELSEWHERE = {  # what people look for on a model, and where it is
@@ -57,6 +57,7 @@ class Model:
         self.target_opsets = target_opsets or {}
         self.metadata = metadata or {}
         self.updates: dict[Weight, Value] = {}
+        self._taken: dict[Value, dict[Weight, None]] = {}  # who takes a value
         self.gradients: dict[tuple[str, str], str] = {}
         self.training: list[Any] = []
         self.carried = carried
@@ -113,21 +114,26 @@ class Model:
 
     def update(self, weight: Weight, value: Value) -> None:
         """After a run, `weight` takes `value`. The weight becomes state."""
-        if weight in self.updates:
-            release(self.updates[weight], self)
+        self._release(weight)
         weight.become("state")
         self.updates[weight] = value
+        self._taken.setdefault(value, {})[weight] = None
         use(value, self)
 
     def stop_updating(self, weight: Weight) -> None:
         """After a run, `weight` stays as it was. It remains state."""
-        release(self.updates.pop(weight, None), self)
+        self._release(weight)
+        self.updates.pop(weight, None)
 
     def redirect(self, old: Value, new: Value) -> None:
         """Let the updates that read `old` read `new`."""
-        for weight, value in list(self.updates.items()):
-            if value is old:
-                self.update(weight, new)
+        for weight in list(self._taken.get(old, ())):
+            self.update(weight, new)
+
+    def _release(self, weight: Weight) -> None:
+        if (value := self.updates.get(weight)) is not None:
+            del self._taken[value][weight]
+            release(value, self)
 
     # ---- copies ---------------------------------------------------------------------------------------------------------------------
 

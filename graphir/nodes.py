@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from .dims import Shape
+from .readers import Scope, latest, release, use
 from .tensors import SparseTensor, Tensor
 from .types import Known, TensorType, Type
 
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 _NAMING = threading.RLock()  # threads that read one model, as to compile it, may be the first to ask for a name
 
 Attribute = Union[int, float, str, bytes, tuple, Tensor, SparseTensor, Type, "Graph", "Ref"]
-
-
-class Scope:
-    """What holds nodes: the base of Graph, named here so that a node can tell the bodies among its attributes."""
-
-    __slots__ = ()
 
 
 class Operator:
@@ -74,7 +69,7 @@ class Value:
     Values are compared by identity. `node` is None for inputs and weights. A value that was built without a name takes one when it is first asked for.
     """
 
-    __slots__ = ("_name", "declared", "graph", "node", "type", "uses")
+    __slots__ = ("_name", "declared", "graph", "listed", "node", "type", "uses")
 
     def __init__(self, name: str | None, type_: Type | None = None, graph: "Graph | None" = None, node: "Node | None" = None):
         self._name = name
@@ -83,6 +78,7 @@ class Value:
         self.node = node
         self.declared: Type | None = None
         self.uses: dict[Node | Graph | Model, int] = {}
+        self.listed = 0  # how often graphs list it among their outputs
 
     @property
     def name(self) -> str:
@@ -130,7 +126,7 @@ class Value:
     @property
     def is_output(self) -> bool:
         """Whether a graph gives this as an output."""
-        return any(isinstance(user, Scope) for user in self.uses)
+        return self.listed > 0
 
     def named(self, name: str) -> "Value":
         """This value, renamed. Raises ValueError if the name is taken."""
@@ -191,7 +187,7 @@ class Node:
     carried: what a format needs to write it back as it was (documentation, metadata, unknown fields).
     """
 
-    __slots__ = ("attributes", "carried", "graph", "inputs", "name", "op", "outputs")
+    __slots__ = ("_replaced", "attributes", "carried", "graph", "inputs", "name", "op", "outputs")
 
     def __init__(self, op: Operator, inputs: tuple[Value | None, ...], attributes: dict[str, Attribute], graph: "Graph", name: str = ""):
         self.op = op
@@ -279,8 +275,46 @@ class Node:
         for v in self.inputs:
             use(v, self)
 
+    def replace_input(self, old: Value, new: Value) -> None:
+        """Read `new` in place of `old`. The readers of both are counted elsewhere, see `Graph.replace_uses`."""
+        if len(self.inputs) <= FEW:
+            self.inputs = tuple([new if v is old else v for v in self.inputs])
+        else:
+            self._replaced = {old: new}
+            self.__class__ = Outdated
+
     def __repr__(self) -> str:
         return f"<{self.op} {self.label}>"
+
+
+class Outdated(Node):
+    """A node of many inputs some of which were replaced, until it is asked for them: else each replacement would cost a walk over all of them."""
+
+    __slots__ = ()
+
+    @property
+    def inputs(self) -> tuple[Value | None, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The inputs, brought up to date."""
+        current = latest(_given_inputs(self), self._replaced)
+        self.inputs = current
+        return current
+
+    @inputs.setter
+    def inputs(self, inputs: tuple[Value | None, ...]) -> None:
+        self.__class__ = Node
+        self.inputs = inputs
+
+    def replace_input(self, old: Value, new: Value) -> None:
+        """As that of Node; it is noted alone."""
+        if new in self._replaced:  # which was read here once, and is now again
+            assert self.inputs
+            self.replace_input(old, new)
+        else:
+            self._replaced[old] = new
+
+
+_given_inputs = Node.__dict__["inputs"].__get__
+FEW = 8  # inputs that are walked over for each replacement
 
 
 def captures(*bodies: "Graph") -> list[Value]:
@@ -299,18 +333,3 @@ class UnknownRank(TypeError):
 
     def __init__(self, name: str):
         super().__init__(f"the rank of {name} is unknown")
-
-
-def use(value: Value | None, user: "Node | Graph | Model") -> None:
-    """Count `user` among the readers of `value`."""
-    if value is not None:
-        value.uses[user] = value.uses.get(user, 0) + 1
-
-
-def release(value: Value | None, user: "Node | Graph | Model") -> None:
-    """Take back one `use`."""
-    if value is not None:
-        if value.uses[user] == 1:
-            del value.uses[user]
-        else:
-            value.uses[user] -= 1

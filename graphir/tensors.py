@@ -22,7 +22,7 @@ class Tensor:
     Raises ShapeError for a shape that no array has.
     """
 
-    __slots__ = ("_array", "_file", "_read", "carried", "dtype", "shape", "storage")
+    __slots__ = ("_array", "_file", "_hash", "_read", "carried", "dtype", "shape", "storage")
 
     def __init__(self, dtype: np.dtype, shape: Sequence[int], read: Callable[[], np.ndarray], storage: str = "raw", carried: Any = None):
         self.dtype = dtype
@@ -31,6 +31,7 @@ class Tensor:
         self._read: Callable[[], np.ndarray] | None = read
         self._array: np.ndarray | None = None
         self._file: MappedFile | None = None  # of the array, once it was read
+        self._hash: int | None = None
         self.storage = storage
         self.carried = carried
 
@@ -119,7 +120,12 @@ class Tensor:
         return self.array.tobytes() == other.array.tobytes()
 
     def __hash__(self) -> int:
-        return hash((self.dtype, self.shape))
+        """Of the data, too: many tensors of one shape are told apart in passing."""
+        found = self._hash
+        if found is None:
+            data = tuple(self.array.reshape(-1).tolist()) if self.dtype == STRING else self.array.tobytes()
+            found = self._hash = hash((self.dtype, self.shape, data))
+        return found
 
     def __repr__(self) -> str:
         return f"Tensor({self.type})"

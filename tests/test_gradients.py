@@ -10,7 +10,7 @@ import pytest
 from cases import Case
 from graphir import Graph, Model, Tensor, TensorType, Value, Weight, ops
 from graphir.ir import captures
-from graphir.nodes import Scope
+from graphir.readers import Scope
 from graphir.ops import OPS, Op
 from graphir.ops._gradient import gradients, none
 from graphir.passes.infer import Inference

@@ -21,7 +21,7 @@ HOUSE = [p for p in SOURCES if any(p.is_relative_to(package) for package in PACK
 
 # Each room imports from itself and those before it. `graphir/__init__.py` is the door to all of them, and in no room.
 ROOMS = {
-    "ir": "addresses budget collector mapped dims dim_text dtypes expect types tensors nodes ir model calls verify",
+    "ir": "addresses budget collector mapped dims dim_text dtypes expect types tensors readers nodes ir model calls verify",
     "plugins": "atomic file_kinds plugins turns feeds text results",
     "ops": "ops",
     "passes": "passes",

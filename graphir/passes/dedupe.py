@@ -15,19 +15,23 @@ def dedupe(model: Model, keep: Set[Value] = frozenset()) -> None:
 
     keep: values that stay, and keep their names. Others may be read from them.
     """
-    _dedupe(model.graph, {}, keep)
+    _dedupe(model.graph, (), keep)
 
 
-def _dedupe(graph: Graph, outer: dict[tuple, Node], keep: Set[Value]) -> None:
-    seen = dict(outer)
+def _dedupe(graph: Graph, outer: tuple[dict[tuple, Node], ...], keep: Set[Value]) -> None:
+    """outer: what the graphs around this one have computed so far."""
+    seen: dict[tuple, Node] = {}
     for node in graph.edit():
         for body in node.bodies.values():
-            _dedupe(body, seen, keep)
+            _dedupe(body, (seen, *outer), keep)
         if not is_pure(node):
             continue
         key = (id(node.op), tuple(map(id, node.inputs)), _attributes(node), tuple(v is None for v in node.outputs), _runs_again(node))
-        first = seen.setdefault(key, node)
-        if first is node or not all(_may_merge(v, same, keep) for v, same in zip(node.outputs, first.outputs)):
+        first = seen.get(key) or next((found for scope in outer if (found := scope.get(key)) is not None), None)
+        if first is None:
+            seen[key] = node
+            continue
+        if not all(_may_merge(v, same, keep) for v, same in zip(node.outputs, first.outputs)):
             continue
         for v, same in zip(node.outputs, first.outputs):
             if v is not None and same is not None:

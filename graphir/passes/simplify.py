@@ -158,14 +158,19 @@ def times_one(node: Node) -> Value | None:
 
 
 def expanded_without_need(node: Node) -> Value | None:
-    """An input is expanded to the shape that another one has anyway: broadcasting does it."""
+    """Inputs are expanded to the shape that another one has anyway: broadcasting does it."""
     y = node.outputs[0]
-    for i, v in enumerate(node.inputs):
-        maker = _maker(v, "Expand")
-        others = [x for j, x in enumerate(node.inputs) if j != i and x is not None]
-        if maker is not None and y is not None and y.type.shape is not None and any(x.type.shape == y.type.shape for x in others):
-            return _op(node)(*(maker.inputs[0] if j == i else x for j, x in enumerate(node.inputs)), **node.attributes)
-    return None
+    if y is None or y.type.shape is None:
+        return None
+    makers = [_maker(v, "Expand") for v in node.inputs]
+    whole = [v is not None and v.type.shape == y.type.shape for v in node.inputs]
+    if not any(makers) or not any(whole):
+        return None
+    if not any(w and m is None for w, m in zip(whole, makers)):  # one has to stay
+        makers[whole.index(True)] = None
+    if not any(makers):
+        return None
+    return _op(node)(*(v if maker is None else maker.inputs[0] for v, maker in zip(node.inputs, makers)), **node.attributes)
 
 
 def sum_of_pads(node: Node) -> Value | None:
@@ -177,9 +182,16 @@ def sum_of_pads(node: Node) -> Value | None:
             runs[-1].append(part)
         else:
             runs.append([part])
-    row = max(runs, key=len, default=[])
-    if len(row) < 2 or y is None or any(part.padded.type != y.type for part in row):
+    rows = [row for row in runs if len(row) > 1 and y is not None and all(part.padded.type == y.type for part in row)]
+    if not rows or y is None:
         return None
+    taken = {part.padded for row in rows for part in row}
+    parts = [*(v for v in node.inputs if v is not None and v not in taken), *(_side_by_side(row, y) for row in rows)]
+    return _op(node)(*parts) if len(parts) > 1 else parts[0]
+
+
+def _side_by_side(row: list["_Part"], y: Value) -> Value:
+    """Parts that touch each other as one, with the zeros around them."""
     first, last = row[0], row[-1]
     joined = concat(*(part.inner for part in row), axis=first.axis)
     if first.start or last.after:
@@ -187,9 +199,7 @@ def sum_of_pads(node: Node) -> Value | None:
         pads[first.axis], pads[y.rank + first.axis] = first.start, last.after
         joined = pad(joined, pads)
     joined.type = y.type
-    taken = {part.padded for part in row}
-    others = [v for v in node.inputs if v is not None and v not in taken]
-    return _op(node)(*others, joined) if others else joined
+    return joined
 
 
 def dropout_outside_training(node: Node) -> Value | None:

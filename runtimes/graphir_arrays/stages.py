@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from graphir.budget import Budget
 from graphir.ir import Value
 from graphir.model import Model
-from graphir.nodes import release, use
 from graphir.passes.dedupe import dedupe
 from graphir.passes.expand import expand
 from graphir.passes.fold import fold
@@ -15,6 +14,7 @@ from graphir.passes.misfit import misfit
 from graphir.passes.prune import prune
 from graphir.passes.simplify import simplify
 from graphir.passes.upgrade import upgrade
+from graphir.readers import release, use
 
 from .interpret import Interpreter
 from .kernel import find
@@ -35,16 +35,19 @@ class Pins:
 
     def __init__(self, values: Mapping[str, Value]):
         self.values = dict(values)
-        for v in self.values.values():
-            use(v, self)  # pyright: ignore[reportArgumentType]  # a user like a Model: it has `redirect`
+        self._asked: dict[Value, list[str]] = {}  # by value, the addresses where it was asked for
+        for address, v in self.values.items():
+            self._asked.setdefault(v, []).append(address)
+            use(v, self)  # a user like a Model: it has `redirect`
 
     def redirect(self, old: Value, new: Value) -> None:
         """Hand out `new` where `old` was asked for."""
-        for address, v in self.values.items():
-            if v is old:
-                self.values[address] = new
-                release(old, self)  # pyright: ignore[reportArgumentType]
-                use(new, self)  # pyright: ignore[reportArgumentType]
+        addresses = self._asked.pop(old, [])
+        self._asked.setdefault(new, []).extend(addresses)
+        for address in addresses:
+            self.values[address] = new
+            release(old, self)
+            use(new, self)
 
 
 NESTED = 64  # bodies within bodies: the program is Python, which takes a hundred
