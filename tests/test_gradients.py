@@ -10,11 +10,11 @@ import pytest
 from cases import Case
 from graphir import Graph, Model, Tensor, TensorType, Value, Weight, ops
 from graphir.ir import captures
-from graphir.readers import Scope
 from graphir.ops import OPS, Op
 from graphir.ops._gradient import gradients, none
 from graphir.passes.infer import Inference
 from graphir.passes.widen import wide_tensor, wide_type
+from graphir.readers import Scope
 from graphir.types import OptionalType, SequenceType
 from graphir_arrays.interpret import interpret
 from graphir_numpy.namespace import xp
