@@ -281,7 +281,7 @@ class Node:
             self.inputs = tuple([new if v is old else v for v in self.inputs])
         else:
             self._replaced = {old: new}
-            self.__class__ = Outdated
+            self.__class__ = Outdated  # pyright: ignore[reportAttributeAccessIssue]
 
     def __repr__(self) -> str:
         return f"<{self.op} {self.label}>"
@@ -301,7 +301,7 @@ class Outdated(Node):
 
     @inputs.setter
     def inputs(self, inputs: tuple[Value | None, ...]) -> None:
-        self.__class__ = Node
+        self.__class__ = Node  # pyright: ignore[reportAttributeAccessIssue]
         self.inputs = inputs
 
     def replace_input(self, old: Value, new: Value) -> None:
