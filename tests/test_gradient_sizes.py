@@ -95,12 +95,12 @@ def test_rows_of_huge_sizes(op: Op) -> None:
             continue
         for which, factor, attributes in [(w, f, a) for w in ("all", "last", "none") for f in FACTORS for a in (False, True)]:
             tracemalloc.reset_peak()
-            before, start = tracemalloc.get_traced_memory()[0], time.monotonic()
+            before, start = tracemalloc.get_traced_memory()[0], time.process_time()
             try:
                 build(op, row, which, factor, attributes)
             except (RuleError, GradientError, TypeError) as e:
                 assert isinstance(e, RuleError | GradientError) or "cannot hold" in str(e), e
-            took, peak = time.monotonic() - start, tracemalloc.get_traced_memory()[1] - before
+            took, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1] - before
             assert peak < BYTES and took < SECONDS, (which, factor, attributes, peak, took)
     tracemalloc.stop()
 
@@ -159,7 +159,7 @@ MODELS: dict[str, Any] = {
 @pytest.mark.parametrize("name", MODELS)
 def test_models_of_huge_sizes(name: str, ties: Any) -> None:
     """As a user has them: from the file to the file."""
-    start = time.monotonic()
+    start = time.process_time()
     try:
         made = graphir.dumps(
             graphir.gradient(graphir.loads(MODELS[name].SerializeToString(), format="onnx"), of="y", ties=ties), format="onnx"
@@ -169,7 +169,7 @@ def test_models_of_huge_sizes(name: str, ties: Any) -> None:
         assert "'y'" in str(e) or " y" in str(e), e
     else:
         assert len(made) < 1 << 20
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 # ---- what nodes make in place of constants is the same ------------------------------------------------------------------------------------
