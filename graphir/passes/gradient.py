@@ -22,7 +22,7 @@ from .dedupe import dedupe
 from .expand import inline_calls
 from .gradient_nodes import replace_gradient_nodes
 from .infer import Problem, infer
-from .left_out import NUMBERS, blocked, first_output, in_attributes, notes, quantized, why_none
+from .left_out import NUMBERS, blocked, first_output, in_attributes, notes, passed, quantized, why_none
 from .lift import lifted
 from .marks import How, Names, by_convention, marked
 from .misfit import misfit
@@ -99,12 +99,12 @@ def _differentiated(model: Model, of: Names, wrt: Names, barriers: Mapping[str, 
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         with marked(model, **how) as marks:
+            reached, forward = (passed(model.graph, targets.values()), set(model.graph.nodes)) if wrt is None else (set(), set())
             conventions = by_convention(model.graph, [marks.of(v) for v in targets.values()])
             found = gradients({marks.of(v): seeds[name] for name, v in targets.items()}, list(sources.values()))
             flowing = {name: dv for name, dv in zip(sources, found) if dv is not None}
-            if wrt is None:
-                behind = _behind(model.graph, targets.values())
-                left_out |= {a: why_none(v, behind) for a, v in sources.items() if a not in flowing}
+            if wrt is None and len(flowing) < len(sources):
+                left_out |= {a: why_none(v, reached, forward) for a, v in sources.items() if a not in flowing}
             for named in choices:
                 if not named.keys() & flowing.keys():
                     raise no_path(named, targets)

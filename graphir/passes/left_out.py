@@ -1,13 +1,13 @@
 """What a gradient leaves out by default, and why: weights from which no gradient flows, or that are no floats of their own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..dims import product
 from ..dtypes import NAMES
 from ..ir import Graph, Node, Value
 from ..model import Model
 from ..ops import Op
-from ..ops._gradient import CODES, none
+from ..ops._gradient import CARRYING, CODES, is_float, none
 from ..tensors import Tensor
 from ..types import TensorType
 
@@ -68,25 +68,47 @@ def in_attributes(model: Model, behind: set[Value]) -> dict[str, str]:
     return found
 
 
-def why_none(v: Value, behind: set[Value]) -> str:
-    """Why no gradient flows to a value that others hang on."""
-    stops: dict[str, None] = {}
+def passed(graph: Graph, targets: Iterable[Value]) -> set[Value]:
+    """The values of a graph that gradients of the targets may reach: nodes that pass none end the way."""
+    found = set(targets)
+    for node in reversed(graph.nodes):
+        if any(v in found for v in node.outputs) and _stops(node) is None:
+            found.update(v for v in _within(node) if is_float(v))
+    return found
+
+
+def why_none(v: Value, reached: set[Value], forward: set[Node]) -> str:
+    """Why no gradient flows to a value that others hang on. reached: what `passed` gives. forward: the nodes of the main graph that make no gradients."""
+    told: dict[str, None] = {}
     seen, waiting = {v}, [v]
     while waiting:
         for user in list(waiting.pop().uses):
             node = user.owner if isinstance(user, Graph) else user
-            if not isinstance(node, Node) or not any(x in behind for x in node.outputs if x is not None):
+            if not isinstance(node, Node) or _outermost(node) not in forward:
                 continue
-            made = [x for x in node.outputs if x in behind and x is not None and x not in seen]
-            floats = [x for x in made if isinstance(x.type, TensorType) and x.dtype.kind not in "iub"]
-            if (isinstance(node.op, Op) and node.op.gradient_rule is none) or (made and not floats):
-                stops[f"{node.op.name} passes none"] = None
-            elif made:
-                stops.setdefault(f"{node.op.name} reads how to compute", None) if node in v.uses and len(v.uses) == 1 else None
-                seen.update(floats)
-                waiting += floats
-    told = [s for s in stops if s.endswith("none")] or list(stops)
-    return f"without a gradient, since {', '.join(told[:NAMED])}" if told else "without a gradient"
+            if stop := _stops(node):
+                told[stop] = None
+            elif reached.issuperset(x for x in node.outputs if x is not None):
+                told[f"{node.op.name} reads how to compute"] = None
+            else:
+                further = [x for x in node.outputs if x is not None and x not in seen]
+                seen.update(further)
+                waiting += further
+    return f"without a gradient, since {', '.join(sorted(told, key=lambda s: not s.endswith('none'))[:NAMED])}"
+
+
+def _outermost(node: Node) -> Node:
+    """The node of the main graph in which a node stands, or itself."""
+    while node.graph is not None and node.graph.owner is not None:
+        node = node.graph.owner
+    return node
+
+
+def _stops(node: Node) -> str | None:
+    if isinstance(node.op, Op) and node.op.gradient_rule is none:
+        return f"{node.op.name} passes none"
+    floats = any(v is not None and is_float(v) for v in node.outputs)
+    return None if floats or node.op in CARRYING else f"{node.op.name} makes no floats"
 
 
 def notes(left_out: Mapping[str, str]) -> Iterator[str]:
