@@ -18,13 +18,24 @@ class ReentryError(RuntimeError):
 
 
 class Turn:
-    """Who is inside of a program. lock: the thread's that is; is_taken: that it is, which this thread alone can find."""
+    """Lets one thread at a time in: `with turn`. Raises ReentryError for a thread that is in already."""
 
-    __slots__ = ("is_taken", "lock")
+    __slots__ = ("_is_taken", "_lock")
 
     def __init__(self):
-        self.lock = threading.RLock()  # not to keep the thread out, but to tell it
-        self.is_taken = False
+        self._lock = threading.RLock()  # which lets its own thread in, so that this one can be told apart from those that wait
+        self._is_taken = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._is_taken:
+            self._lock.release()
+            raise ReentryError
+        self._is_taken = True
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_taken = False
+        self._lock.release()
 
 
 class Turns:
@@ -41,15 +52,8 @@ class Turns:
         """
         if feeds.__class__ is not dict and isinstance(feeds, Mapping):
             feeds = dict(feeds)  # what looks like the state of another program may wait for that one, and so must not be read while in turn
-        turn = self._turn
-        with turn.lock:
-            if turn.is_taken:
-                raise ReentryError
-            try:
-                turn.is_taken = True
-                return self._run(feeds, fetch)
-            finally:
-                turn.is_taken = False
+        with self._turn:
+            return self._run(feeds, fetch)
 
     @abstractmethod
     def _run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None) -> dict[str, Any]:
@@ -70,14 +74,7 @@ def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
 
     @functools.wraps(method)
     def waiting(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        turn = self._turn
-        with turn.lock:
-            if turn.is_taken:
-                raise ReentryError
-            try:
-                turn.is_taken = True
-                return method(self, *args, **kwargs)
-            finally:
-                turn.is_taken = False
+        with self._turn:
+            return method(self, *args, **kwargs)
 
     return waiting
