@@ -22,6 +22,7 @@ class Graph(Scope):
     """
 
     __slots__ = (
+        "_counts",
         "_editing",
         "_entered",
         "_names",
@@ -55,6 +56,7 @@ class Graph(Scope):
         # Of the root alone: names taken, with the next number to try, or 0 for one that `fresh` gave and nothing claimed; constants made for Python
         # numbers; bodies entered; whether nodes are in older forms.
         self._names: dict[str, int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
         self._numbers: dict[tuple, Weight] = {}
         self._entered: list[Graph] = []
         self.needs_upgrade = False
@@ -113,6 +115,14 @@ class Graph(Scope):
         if value.uses:
             raise ValueError(f"cannot drop {value.name}: it is still read by {next(iter(value.uses))}")
         self.inputs.remove(value)
+
+    def drop_inputs(self, values: Iterable[Value]) -> None:
+        """Remove inputs that nobody reads."""
+        gone = set(values)
+        for v in gone:
+            if v.uses:
+                raise ValueError(f"cannot drop {v.name}: it is still read by {next(iter(v.uses))}")
+        self.inputs = [v for v in self.inputs if v not in gone]
 
     def output(self, value: Value, name: str | None = None) -> Value:
         """Make `value` an output, under `name` if given. Raises ValueError for a value that this graph cannot give under that name, TypeError for no value."""
@@ -194,6 +204,13 @@ class Graph(Scope):
         names[base] = (n or 1) + 1
         names[name] = 0
         return name
+
+    def first_free(self, prefix: str, name: str, but: str | None = None) -> str:
+        """The first of <prefix>_<name>, <prefix>2_<name>, ... that nothing has, or that is `but`."""
+        counts, key = self.root._counts, (prefix, name)
+        while (found := f"{prefix}{counts.get(key, '')}_{name}") != but and not self.is_free(found):
+            counts[key] = counts.get(key, 1) + 1
+        return found
 
     def claim(self, name: str) -> str:
         """Take a name as it is. Sibling bodies may use one name twice, so whether it is free where it stands is for `verify` to say."""

@@ -39,7 +39,7 @@ def yield_more(body: Graph, v: Value) -> None:
         around.append(around[-1].parent)
     if v.graph not in around:
         raise ValueError(f"{v.name} is made in {v.graph.name!r}, which is not around {body.name!r}; yield it there first")
-    if v.node is None or v.graph is not body or v in body.outputs:
+    if v.node is None or v.graph is not body or body in v.uses:
         with body:
             v = ops.elementwise.identity(v)
     body.output(v)

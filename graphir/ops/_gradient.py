@@ -177,17 +177,9 @@ class _Sweep:
             self.parts[v] = parts = [sum_up(*parts)]
         dv = parts[0]
         if self.named and dv.node is not None and dv.graph is self.graph and dv not in self.kept:
-            self.kept.add(dv.named(self.free_name(v.name)))
+            where = f"{self.graph.name}_" if self.graph.parent is not None else ""  # so that d_<name> is left to the main graph
+            self.kept.add(dv.named(self.graph.first_free(f"{where}d", v.name)))
         return dv
-
-    def free_name(self, name: str) -> str:
-        """The first free one of d_<name>, d2_<name>, ...; in a body behind the body's name, so that those are left to the main graph."""
-        where = f"{self.graph.name}_" if self.graph.parent is not None else ""
-        n, found = 1, f"{where}d_{name}"
-        while not self.graph.is_free(found):
-            n += 1
-            found = f"{where}d{n}_{name}"
-        return found
 
     def node(self, node: Node) -> None:
         op = self.differentiable(node)
@@ -239,7 +231,7 @@ class _Sweep:
 
     def _coded(self, node: Node) -> list[Value]:
         """The codes that a node reads, to which gradients flow."""
-        coded = [v for v in _read(node) if v in self.needed and v is not None and _is_coded(v)]
+        coded = [v for v in read_by(node) if v in self.needed and v is not None and is_coded(v)]
         if coded and node.op.may_have_bodies:
             raise GradientError(
                 f"{coded[0].name} is {coded[0].type} and enters a body of {node.op} {node.label!r}; dequantize it first; {self._way(node)}"
@@ -252,12 +244,12 @@ class _Sweep:
         made = decompose(node)
         built = self.graph.nodes[before:]
         self.kept.update(v for n in built for v in n.outputs if v is not None)
-        inner = _Sweep(self.graph, depending_on(built, [v for v in _read(node) if v in self.needed]), self.kept)
+        inner = _Sweep(self.graph, depending_on(built, [v for v in read_by(node) if v in self.needed]), self.kept)
         for v, dy in zip(made, dys):
             if v is not None and dy is not None:
                 inner.parts.setdefault(v, []).append(dy)
         inner.back(built)
-        for v in dict.fromkeys(_read(node)):
+        for v in dict.fromkeys(read_by(node)):
             if v is not None and v in self.needed and v in inner.parts:
                 self.parts.setdefault(v, []).extend(inner.parts[v])
 
@@ -282,7 +274,7 @@ class _Sweep:
     def _way(self, node: Node) -> str:
         """From the values that are differentiated for to a node, for messages."""
         way, at = [node.label], node
-        while len(way) < 12 and (v := next((v for v in _read(at) if v in self.needed), None)) is not None:
+        while len(way) < 12 and (v := next((v for v in read_by(at) if v in self.needed), None)) is not None:
             way.append(v.name)
             if v.node is None:
                 break
@@ -316,18 +308,21 @@ def depending_on(nodes: Iterable[Node], wrt: Iterable[Value]) -> set[Value]:
     """Those of `wrt`, and the float values that these nodes make of them."""
     needed = set(wrt)
     for node in nodes:
-        if any(v in needed for v in _read(node)):
+        if any(v in needed for v in read_by(node)):
             needed.update(v for v in node.outputs if v is not None and (is_float(v) or _carries(node, v, needed)))
     return needed
 
 
 def _carries(node: Node, v: Value, needed: set[Value]) -> bool:
     """Whether a node makes quantized numbers that depend on what is needed: of numbers, or by moving about such."""
-    if not isinstance(v.type, TensorType) or not isinstance(node.op, Op) or node.op.gradient_rule is none:
+    return any(x in needed and passes_codes(node, x, v) for x in node.inputs if x is not None)
+
+
+def passes_codes(node: Node, x: Value, y: Value) -> bool:
+    """Whether a node that makes codes y of x does so that gradients pass."""
+    if not isinstance(y.type, TensorType) or not isinstance(node.op, Op) or node.op.gradient_rule is none:
         return False
-    return node.op in CARRYING or any(
-        x in needed and isinstance(x.type, TensorType) and x.dtype == v.dtype for x in node.inputs if x is not None
-    )
+    return node.op in CARRYING or (isinstance(x.type, TensorType) and x.dtype == y.dtype)
 
 
 def leading_to(nodes: Sequence[Node], of: Iterable[Value]) -> set[Value]:
@@ -335,25 +330,26 @@ def leading_to(nodes: Sequence[Node], of: Iterable[Value]) -> set[Value]:
     found = set(of)
     for node in reversed(nodes):
         if any(v in found for v in node.outputs):
-            found.update(v for v in _read(node) if v is not None and (is_float(v) or _is_coded(v)))
+            found.update(v for v in read_by(node) if v is not None and (is_float(v) or is_coded(v)))
     return found
 
 
-def _read(node: Node) -> list[Value | None]:
+def read_by(node: Node) -> list[Value | None]:
     """The inputs of a node, and what its bodies capture."""
     return [*node.inputs, *(ops.control.captures(*node.bodies.values()) if node.op.may_have_bodies and node.bodies else ())]
 
 
 def _as_numbers(values: Sequence[Value | None], dtypes: set[np.dtype], dys: Sequence[Value | None]) -> list[Value | None]:
     """The values, those of the dtypes of codes as numbers of the dtype of the gradients."""
-    dy = next((dy for dy in dys if dy is not None and isinstance(dy.type, TensorType) and not _is_coded(dy)), None)
+    dy = next((dy for dy in dys if dy is not None and isinstance(dy.type, TensorType) and not is_coded(dy)), None)
     if dy is None:
         return list(values)
     to = NAMES[dy.dtype]
     return [ops.elementwise.cast(v, to=to) if v is not None and isinstance(v.type, TensorType) and v.dtype in dtypes else v for v in values]
 
 
-def _is_coded(v: Value) -> bool:
+def is_coded(v: Value) -> bool:
+    """Whether a value is a tensor of what numbers are quantized to."""
     return isinstance(v.type, TensorType) and v.dtype in CODES
 
 

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import graphir.ops as ops
 
-from ..dims import atoms, unknown
+from ..dims import Shape, atoms, unknown
 from ..dtypes import NAMES
 from ..ir import Node, Value, captures
 from ..types import SequenceType, TensorType, Type
 from ._backward import Backward, types_of
 from ._bodies import discard, known_outside, yield_more
-from ._gradient import GradientError, depending_on, is_float, leading_to, sum_up, zeros_like
+from ._gradient import GradientError, is_float, sum_up, zeros_like
+from ._reach import reached, reaching
 from ._types import join
 
 
@@ -45,9 +46,11 @@ class Trips:
         self.first_output = 1 if first else 0
         self.taken = inputs[first : first + count]
         self.elements = dict(zip(inputs[first + count :], elements))
+        self._place_of_state = {v: k for k, v in enumerate(self.taken)}
         self.made = outputs[self.first_output : self.first_output + count]
         self.scanned = outputs[self.first_output + count :]
         self.way = Backward(node, self.body, self._told)
+        self._types: list[Type | None] = []  # of the outputs that the node had when it was asked for one
         self.inputs: list[
             tuple[Value, Scanned | Value]
         ] = []  # of the new body: what is scanned, or of what in the old one it is to be a tape
@@ -75,9 +78,7 @@ class Trips:
             totals = {v: sum_up(s, way.gradients[v]) for v, s in sums.items() if v in way.gradients}
         parts = {v: way.gradients[x] for v, x in parts.items() if x in way.gradients}
         way.finish(*map(way.gradient, begun.values()), *totals.values(), *parts.values())
-        for v, s in sums.items():
-            if v not in totals:
-                way.body.drop_input(s)
+        way.body.drop_inputs(s for v, s in sums.items() if v not in totals)
         scanned = self._scanned()
         with way.outside:
             starts = [dys[k] or zeros_like(self._output(k)) for k in states] + [zeros_like(v) for v in totals]
@@ -110,25 +111,14 @@ class Trips:
 
         wanted: the captured values and elements that are needed.
         """
-        nodes = self.body.nodes
         places = [k for k, v in enumerate(self.taken) if is_float(v)]
-
-        def grown(found: set[int], reached: Callable[[set[int]], set[Value]], at: Sequence[Value]) -> set[int]:
-            more = set(found)
-            while (more := found | {k for k in places if at[k] in reached(more)}) != found:
-                found = more
-            return found
-
-        depend = grown(
-            {k for k in places if self.initial[k] in needed},
-            lambda found: depending_on(nodes, [*wanted, *(self.taken[k] for k in found)]),
-            self.made,
-        )
+        begun = [self.taken[k] for k in places if self.initial[k] in needed]
+        depend = reached(self.body.nodes, [*wanted, *begun], [(self.made[k], self.taken[k]) for k in places])
+        depending = {k for k in places if self.taken[k] in depend}
         ends = [v for v, dy in zip(self.scanned, dys[len(self.initial) :]) if dy is not None and is_float(v)]
-        flow = grown(
-            {k for k in depend if dys[k] is not None}, lambda found: leading_to(nodes, [*ends, *(self.made[k] for k in found)]), self.taken
-        )
-        return sorted(depend & flow)
+        ends += [self.made[k] for k in depending if dys[k] is not None]
+        flow = reaching(self.body.nodes, ends, [(self.taken[k], self.made[k]) for k in places])
+        return sorted(k for k in depending if dys[k] is not None or self.taken[k] in flow)
 
     def _steady(self, k: int) -> Type | None:
         """The type of a state's gradient: what does not change from trip to trip. Raises GradientError for what has none."""
@@ -155,17 +145,13 @@ class Trips:
             for v, source in list(self.inputs):
                 if isinstance(source, Value) and v.uses and not _stays(source, steady):
                     self._keep(v, source)
-        found: list[Scanned] = []
-        for v, source in self.inputs:
-            if not v.uses:
-                self.way.body.drop_input(v)
-            else:
-                found.append(self._tape(source) if isinstance(source, Value) else source)
-        if not found:  # nothing but how many trips there were
+        self.way.body.drop_inputs(v for v, _ in self.inputs if not v.uses)
+        sources = [source for v, source in self.inputs if v.uses]
+        if not sources:  # nothing but how many trips there were
             first = next(iter(self.elements), self.body.inputs[0])
             self.way.input(first)
-            found.append(self.elements[first].reversed() if self.elements else self._tape(first))
-        return found
+            sources = [self.elements[first].reversed() if self.elements else first]
+        return self._taped(sources)
 
     def _tell_dims(self) -> None:
         """Where of a value that would be made again only the dims are read, let an outer value that has them tell them, or else the forward body.
@@ -173,13 +159,16 @@ class Trips:
         What that one tells may differ from trip to trip.
         """
         body = self.way.body
-        outer = [v for v in (*self.initial, *captures(self.body)) if isinstance(v.type, TensorType) and v.type.shape is not None]
+        outer: dict[Shape, Value] = {}
+        for v in (*self.initial, *captures(self.body)):
+            if isinstance(v.type, TensorType) and v.type.shape is not None:
+                outer.setdefault(v.type.shape, v)
         for v, copy in reversed(self.way.values.items()):
             if copy.graph is not body or v in self.elements or not copy.uses:
                 continue
             readers = [n for n in copy.uses if isinstance(n, Node) and n.op is ops.shape.shape]
             if len(readers) == len(copy.uses):
-                like = next((x for x in outer if isinstance(v.type, TensorType) and x.type.shape == v.type.shape), None)
+                like = outer.get(v.type.shape) if isinstance(v.type, TensorType) and v.type.shape is not None else None
                 for reader in readers:
                     if like is not None:
                         reader.set_inputs((like,))
@@ -191,36 +180,47 @@ class Trips:
 
     def _dims(self, v: Value, reader: Node) -> tuple[Value, Value]:
         """An input that stands for a node that reads the shape of v, and what it is to be a tape of."""
-        there = (n for n in self.body.nodes if n.op is ops.shape.shape and n.inputs == (v,) and n.attributes == reader.attributes)
-        same = next(there, None)
+        readers = [n for n in v.uses if isinstance(n, Node) and n.op is ops.shape.shape and n.graph is self.body]
+        same = next((n for n in readers if n.attributes == reader.attributes), None)
         with self.body:
             dims = same.outputs[0] if same is not None else ops.shape.shape(v, **reader.attributes)  # pyright: ignore[reportArgumentType]
         old = reader.outputs[0]
         assert dims is not None and old is not None and reader.graph is not None
         told = self.way.input(dims)
         self.way.body.replace_uses(old, told)
-        reader.graph.drop(reader)
+        reader.discard()
         return told, dims
 
-    def _tape(self, v: Value) -> Scanned:
-        """What a value of the forward body was on each trip: a scan output that the node has, or is given now."""
-        before = self.first_output + self.count
-        for i, (y, where) in enumerate(zip(self.body.outputs[before:], self.stacked), self.count):
-            if where == (0, 0) and (y is v or (y.node is not None and y.node.op is ops.elementwise.identity and y.node.inputs[0] is v)):
-                return Scanned(self._output(i)).reversed()
-        self._expect_tensor(v.type, v)
-        yield_more(self.body, v)
-        self.stacked.append((0, 0))
+    def _taped(self, sources: Sequence["Scanned | Value"]) -> list[Scanned]:
+        """What is scanned; in place of a value of the forward body what it was on each trip: a scan output that the node has, or is given now."""
+        tapes: dict[Value, int] = {}
+        for i, (y, where) in enumerate(zip(self.body.outputs[self.first_output + self.count :], self.stacked), self.count):
+            if where == (0, 0):
+                tapes.setdefault(y, i)
+                if y.node is not None and y.node.op is ops.elementwise.identity:
+                    tapes.setdefault(y.node.inputs[0], i)  # pyright: ignore[reportArgumentType]
+        added = 0
+        for v in sources:
+            if isinstance(v, Value) and v not in tapes:
+                self._expect_tensor(v.type, v)
+                yield_more(self.body, v)
+                self.stacked.append((0, 0))
+                tapes[v] = self.count + len(self.stacked) - 1
+                added += 1
         for name in ("scan_output_axes", "scan_output_directions"):
             if name in self.node.attributes:
-                self.node.attributes[name] = (*self.node.attributes[name], 0)  # pyright: ignore[reportGeneralTypeIssues]
-        return Scanned(self._output(len(self.body.outputs) - 1 - self.first_output)).reversed()
+                self.node.attributes[name] = (*self.node.attributes[name], *[0] * added)  # pyright: ignore[reportGeneralTypeIssues]
+        return [Scanned(self._output(tapes[v])).reversed() if isinstance(v, Value) else v for v in sources]
 
     def _output(self, i: int) -> Value:
         """An output of the forward node, which it is asked for where it leaves it out."""
         node = self.node
         found = node.outputs[i] if i < len(node.outputs) else None
-        return found or node.add_output(i, types_of(node)[i])
+        if found is None:
+            if len(self._types) != self.count + len(self.stacked):
+                self._types = types_of(node)
+            found = node.add_output(i, self._types[i])
+        return found
 
     def _expect_tensor(self, t: Type | None, v: Value) -> TensorType:
         """The type, for what can be kept. Raises GradientError for another one."""
@@ -258,7 +258,7 @@ class Trips:
         """A sequence as it was: so many elements from where they began; the first ones of what it became, where each trip only adds one to its end."""
         self._expect_tensor(v.type.element, v)  # pyright: ignore[reportAttributeAccessIssue]
         sequence, start = ops.sequence, None
-        k = self.taken.index(v) if v in self.taken else None
+        k = self._place_of_state.get(v)
         if k is not None and _added(v, self.made[k]) is not None:
             kept = self._output(k)
         else:

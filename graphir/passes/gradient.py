@@ -1,8 +1,7 @@
 """The gradient of a model is a model: the same values and outputs, and one output more for each gradient that was asked for."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
-from itertools import chain, count
 from typing import NamedTuple, Unpack
 
 import numpy as np
@@ -193,7 +192,8 @@ def find_sources(model: Model, targets: dict[str, Value], wrt: Sequence[str] | N
     if wrt is not None:
         return [_matching(model, sources, behind, pattern, targets) for pattern in wrt]
     found = {a: v for a, v in sources.items() if v in behind and is_float_tensor(v)}
-    found = {a: v for a, v in found.items() if v in model.inputs or not (inputs_alone or v.type.shape == ())}
+    inputs = set(model.inputs)
+    found = {a: v for a, v in found.items() if v in inputs or not (inputs_alone or v.type.shape == ())}
     if not found:
         what = "no input that is a float; name weights in wrt" if inputs_alone else "no input and no weight that is a float"
         raise GradientError(f"{', '.join(targets)} hangs on {what}")
@@ -257,21 +257,12 @@ def _seed(graph: Graph, name: str, v: Value) -> Value:
     return graph.input(graph.fresh(f"seed_{name}"), TensorType(v.dtype, v.type.shape))
 
 
-def first_free(graph: Graph, prefix: str, name: str) -> str:
-    """The first of <prefix>_<name>, <prefix>2_<name>, ... that nothing has."""
-    return next(x for x in _names(prefix, name) if graph.is_free(x))
-
-
-def _names(prefix: str, name: str) -> Iterator[str]:
-    return chain([f"{prefix}_{name}"], (f"{prefix}{n}_{name}" for n in count(2)))
-
-
 def hand_out(model: Model, prefix: str, name: str, v: Value, dv: Value, kept: set[Value]) -> str:
     """Make `dv`, which has the shape of v, an output, and return its name: the first free of <prefix>_<name>, <prefix>2_<name>, ..."""
     graph = model.graph
-    if dv in graph.outputs or dv.node is None or dv in kept:
+    if graph in dv.uses or dv.node is None or dv in kept:
         dv = identity(dv)
-    name = next(x for x in _names(prefix, name) if x == dv.name or graph.is_free(x))
+    name = graph.first_free(prefix, name, but=dv.name)
     graph.output(dv, name)
     if dv.type.shape is None:
         dv.type = v.type

@@ -21,7 +21,6 @@ from .gradient import (
     cleaned,
     find_sources,
     find_targets,
-    first_free,
     hand_out,
     is_float_tensor,
     no_path,
@@ -61,7 +60,7 @@ def push_forward(model: Model, of: Names = None, wrt: Names = None) -> PushedFor
         named_at_all = {a: v for named in choices for a, v in named.items()}
         sources = {a: lifted(model, a, v) for a, v in named_at_all.items()}
         kept = {v for g in model.graph.walk() for v in g.values()}
-        taken = {a: model.graph.input(first_free(model.graph, "v", a), TensorType(v.dtype, v.type.shape)) for a, v in sources.items()}
+        taken = {a: model.graph.input(model.graph.first_free("v", a), TensorType(v.dtype, v.type.shape)) for a, v in sources.items()}
         made = tangents(list(targets.values()), {v: taken[a] for a, v in sources.items()})
         moved = {name: t for name, t in zip(targets, made) if t is not None}
         still = [name for name in targets if name not in moved]
@@ -116,4 +115,4 @@ def _rename(model: Model, kept: set[Value]) -> None:
         for v in node.outputs:
             found = re.fullmatch(r"d\d*_(?:d\d*_)?(.+)", v.name) if v is not None and v not in kept and not v.is_output else None
             if v is not None and found:
-                v.named(first_free(model.graph, "t", found[1]))
+                v.named(model.graph.first_free("t", found[1]))
