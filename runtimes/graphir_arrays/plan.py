@@ -1,6 +1,7 @@
 """What each value of a graph will live in: concrete types, constants, buffers that values share one after another."""
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,14 +130,19 @@ class Plan:
 
 
 class _Storage:
-    """Walks a graph in order and shares buffers: a value's buffer is free again after the last read of every value that may look into it."""
+    """Walks a graph in order and shares buffers: a value's buffer is free again after the last read of every value that may look into it.
+
+    free: buffers, the smaller ones first. looks: what may look into the memory of what: an output into that of its node, which stands for what the node
+    reads. looked_into: the other way round. held: by how many that are still read.
+    """
 
     def __init__(self, plan: Plan):
         self.plan = plan
         self.free: list[Any] = []
         self.buffer: dict[Value, Any] = {}
-        self.roots: dict[Value, frozenset[Value]] = {}
-        self.viewers: dict[Value, list[Value]] = {}
+        self.looks: dict[Value | Node, Sequence[Value | Node]] = {}
+        self.looked_into: dict[Value | Node, list[Value | Node]] = {}
+        self.held: dict[Value | Node, int] = {}
 
     def graph(self, graph: Graph, top: bool = True) -> None:
         """Plan the steps of a graph; only the top one has buffers, for a body may run again while its results are in use."""
@@ -196,15 +202,19 @@ class _Storage:
     def _alias(self, node: Node, bound: Bound) -> None:
         """Note whose memory the outputs may share: views look into inputs; so may what bodies and sequences hand on."""
         read = node.reads()
-        shares = bound.view or node.bodies or any(v is not None and not isinstance(v.type, TensorType) for v in [*read, *node.outputs])
-        roots = frozenset(r for v in read for r in self.roots.get(v, frozenset((v,)))) if shares else frozenset()
-        for v in node.outputs:
-            if v is not None:
-                self.roots[v] = roots | {v} if not bound.view or node.bodies else roots
-                for root in self.roots[v]:
-                    self.viewers.setdefault(root, []).append(v)
-                if roots:
-                    self.plan.copied.add(v)
+        if bound.view or node.bodies or any(v is not None and not isinstance(v.type, TensorType) for v in [*read, *node.outputs]):
+            made = [v for v in node.outputs if v is not None] if read else []
+            if made:
+                self._look(node, read)
+            for v in made:
+                self._look(v, (node,))
+                self.plan.copied.add(v)
+
+    def _look(self, x: Value | Node, into: Sequence[Value | Node]) -> None:
+        self.looks[x] = into
+        for y in into:
+            self.looked_into.setdefault(y, []).append(x)
+            self.held[y] = self.held.get(y, 0) + 1
 
     def _place(self, node: Node, bound: Bound, last: dict[Value, int], i: int) -> Any:
         """An array for the one output: the input's own where it dies here and the kernel may write onto it, else a free buffer, else a new one."""
@@ -213,14 +223,13 @@ class _Storage:
         if bound.inplace:
             one_pass = isinstance(bound.run, self.plan.xp.ufunc)  # what takes several may still read its other inputs
             for x in node.inputs if one_pass else node.inputs[:1]:
-                if x in self.buffer and last.get(x) == i and x.type == v.type and not self._still_seen(x, i, last, but=x):  # pyright: ignore[reportArgumentType, reportOptionalMemberAccess]
+                if x in self.buffer and last.get(x) == i and x.type == v.type and not self._still_seen(x, i, last):  # pyright: ignore[reportArgumentType, reportOptionalMemberAccess]
                     self.buffer[v] = self.buffer.pop(x)  # pyright: ignore[reportArgumentType]
                     return self._shaped(v)
         size = max(-(-bytes_of(v.type) // ALIGN) * ALIGN, ALIGN)
-        fits = [b for b in self.free if size <= b.nbytes <= 4 * size]
-        if fits:
-            self.buffer[v] = best = min(fits, key=lambda b: b.nbytes)
-            self.free = [b for b in self.free if b is not best]
+        best = bisect_left(self.free, size, key=_nbytes)
+        if best < len(self.free) and self.free[best].nbytes <= 4 * size:
+            self.buffer[v] = self.free.pop(best)
         else:
             self.plan.check_bytes(node, size)
             self.buffer[v] = self.plan.budget.hold(self.plan.xp.empty(size, "uint8"))
@@ -244,14 +253,32 @@ class _Storage:
         raw = self.buffer[v][: bytes_of(t)]
         return raw.view(t.dtype).reshape(t.shape)
 
-    def _still_seen(self, root: Value, i: int, last: dict[Value, int], but: Value | None = None) -> bool:
-        """Whether a value that may look into `root` is read after step i."""
-        return any(v is not but and last.get(v, -1) > i for v in self.viewers.get(root, ()))
+    def _still_seen(self, root: Value, i: int, last: dict[Value, int]) -> bool:
+        """Whether another value that may look into `root` is read after step i."""
+        waiting = list(self.looked_into.get(root, ()))
+        while waiting:
+            x = waiting.pop()
+            if last.get(x, -1) > i:  # pyright: ignore[reportArgumentType, reportCallIssue]
+                return True
+            waiting += self.looked_into.get(x, ())
+        return False
 
     def _release(self, v: Value, i: int, last: dict[Value, int]) -> None:
-        for root in self.roots.get(v, (v,)):
-            if root in self.buffer and last.get(root, -1) <= i and not self._still_seen(root, i, last):
-                self.free.append(self.buffer.pop(root))
+        """After the last read of a value: free its buffer if nothing looks into it, and what it alone has looked into."""
+        waiting: list[Any] = [v]
+        while waiting:
+            x = waiting.pop()
+            if self.held.get(x) or last.get(x, -1) > i:
+                continue
+            if x in self.buffer:
+                insort(self.free, self.buffer.pop(x), key=_nbytes)
+            for y in self.looks.pop(x, ()):
+                self.held[y] -= 1
+                waiting.append(y)
+
+
+def _nbytes(buffer: Any) -> int:
+    return buffer.nbytes
 
 
 def is_concrete(t: Type | None) -> bool:
