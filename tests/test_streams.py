@@ -11,7 +11,10 @@ RUN = f"run {MLP} --input x=random:2x64"
 CLOSED, FULL = "error: stdout: it is closed, and nothing can be printed\n", "error: stdout: No space left on device\n"
 # a command line, its redirections, its exit status, what stands on stderr
 ROWS = [
-    *((verb, ">&-", 1, CLOSED) for verb in (RUN, f"info {MLP}", f"check {MLP} --json", f"grad {MLP} g.onnx", f"export {MLP} -", "--help")),
+    *(
+        (verb, ">&-", 1, CLOSED)
+        for verb in (RUN, f"info {MLP}", f"check {MLP} --json", f"grad {MLP} g.onnx --wrt x", f"export {MLP} -", "--help")
+    ),
     *((verb, ">/dev/full", 1, FULL) for verb in (RUN, f"info {MLP} --json", f"check {MLP}", f"export {MLP} -", "--version")),
     (f"export {MLP} - --format txt", ">/dev/full", 1, FULL),
     (f"train {MLP} no.npz t.onnx", ">&-", 1, CLOSED),
@@ -52,7 +55,7 @@ WRITERS = {
     "json": f"export {MLP} n.json",
     "txt": f"export {MLP} n.txt",
     "npz": f"{RUN} --fetch all --output n.npz",
-    "grad": f"grad {MLP} n.onnx",
+    "grad": f"grad {MLP} n.onnx --wrt x",
 }
 
 
