@@ -6,8 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+from graphir.cli.limits import SECONDS_PER_BYTE
+
 from . import verbs
 from .bomb_amounts import MEMORY
+from .bomb_grammar import grown
 from .bomb_sizes import DIMS, RANKS
 from .bomb_text import Row
 from .bomb_times import TIME
@@ -21,11 +24,11 @@ BOMBS: dict[str, Row] = {**RANKS, **DIMS, **MEMORY, **TIME}
 class Bombs:
     """The campaign."""
 
-    name, share, guided = "bombs", 2.0, True
+    name, share, guided = "bombs", 3.0, False
 
     def first(self, rng: Random) -> Case:
-        """One with a name."""
-        return Case(".onnx", BOMBS[rng.choice(list(BOMBS))]())
+        """One with a name, or one that the grammar makes."""
+        return Case(".onnx", BOMBS[rng.choice(list(BOMBS))]() if rng.random() < 0.2 else grown(rng))
 
     def further(self, case: Case, rng: Random) -> Case:
         """Another."""
@@ -44,7 +47,7 @@ class Bombs:
         traits = verbs.check(file, folder, timed)
         took.append(("", time.process_time()))
         for (name, begin), (_, end) in pairwise(took):
-            if end - begin > SECONDS:
+            if end - begin > SECONDS + SECONDS_PER_BYTE * len(case.data):
                 raise Finding(f"{name}: more than {SECONDS} s", f"{end - begin:.1f} s")
         return Outcome("right" if any(t.endswith(": 0") for t in traits[2:]) else "rejected", traits)
 

@@ -92,7 +92,7 @@ class Worker:
             return Outcome("right", ("the referee died",))
         if status == 1 and _said(self._folder / "work" / SAID).startswith("error: the work took more than"):
             return Outcome("rejected", (f"{step}: ended where its time was up",))
-        why = f"more than {SECONDS} s" if status == -signal.SIGXCPU else f"exit status {status}"
+        why = f"more than {SECONDS} s" if status == -signal.SIGPROF else f"exit status {status}"
         return Outcome("finding", (f"{step}: {why} in {where[0]}",), where[1])
 
     def _hung(self, step: str) -> Outcome:
@@ -123,7 +123,7 @@ def _said(file: Path) -> str:
 def _serve(campaign: Campaign, pipe: Connection, folder: Path) -> None:
     with (folder / "trace").open("w") as trace:
         faulthandler.enable(trace, all_threads=False)
-        faulthandler.register(signal.SIGXCPU, trace, all_threads=False, chain=True)
+        faulthandler.register(signal.SIGPROF, trace, all_threads=False, chain=True)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         room = _in_use("VmSize") + ROOM
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
@@ -143,8 +143,7 @@ def _checked(campaign: Campaign, case: Case, folder: Path, tell: Callable[[str],
     def step(name: str) -> None:
         steps.append(name)
         tell(name)
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + SECONDS + 1, resource.RLIM_INFINITY))
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
 
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _in_use("VmRSS")
@@ -157,7 +156,7 @@ def _checked(campaign: Campaign, case: Case, folder: Path, tell: Callable[[str],
         return Outcome("finding", (f"{steps[-1]}: {stumble(e) or f'{type(e).__name__} in {place(e)}'}",), traceback.format_exc())
     taken = _in_use("VmHWM") - before
     if taken > MEMORY + len(case.data):
-        return Outcome("finding", ("more than 1 GB of memory",), f"{taken >> 20} MB in {', '.join(steps)}")
+        return Outcome("finding", (f"more than {MEMORY >> 20} MB of memory",), f"{taken >> 20} MB in {', '.join(steps)}")
     return outcome
 
 
