@@ -22,7 +22,7 @@ from .expand import inline_calls
 from .gradient_nodes import replace_gradient_nodes
 from .infer import Problem, infer
 from .left_out import NUMBERS, blocked, first_output, in_attributes, notes, passed, quantized, why_none
-from .lift import lifted
+from .lift import lift
 from .marks import How, Names, by_convention, marked
 from .misfit import misfit
 from .prune import prune
@@ -94,7 +94,7 @@ def _differentiated(model: Model, of: Names, wrt: Names, barriers: Mapping[str, 
         choices = find_sources(model, targets, expect_names(wrt, "wrt"))
         left_out = _left_out(model, targets, choices[0], barriers) if wrt is None else {}
         named_at_all = {a: v for named in choices for a, v in named.items()}
-        sources = {a: lifted(model, a, v) for a, v in named_at_all.items()}
+        sources = lift(model, named_at_all)
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         with marked(model, **how) as marks:

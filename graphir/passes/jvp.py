@@ -26,7 +26,7 @@ from .gradient import (
     no_path,
     prepared,
 )  # fmt: skip
-from .lift import lifted
+from .lift import lift
 
 __all__ = ["GradientError", "PushedForward", "jvp", "push_forward", "tangents"]
 
@@ -58,7 +58,7 @@ def push_forward(model: Model, of: Names = None, wrt: Names = None) -> PushedFor
         check_types(model, targets.values(), problems)
         choices = find_sources(model, targets, expect_names(wrt, "wrt"), inputs_alone=True)
         named_at_all = {a: v for named in choices for a, v in named.items()}
-        sources = {a: lifted(model, a, v) for a, v in named_at_all.items()}
+        sources = lift(model, named_at_all)
         kept = {v for g in model.graph.walk() for v in g.values()}
         taken = {a: model.graph.input(model.graph.first_free("v", a), TensorType(v.dtype, v.type.shape)) for a, v in sources.items()}
         made = tangents(list(targets.values()), {v: taken[a] for a, v in sources.items()})

@@ -12,7 +12,15 @@ from ..ops.control import yields
 from ..tensors import SparseTensor, Tensor
 
 
-def lifted(model: Model, address: str, v: Value) -> Value:
+def lift(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Each of these values, by address: itself where it is an input or a weight of the main graph; see `_lifted`."""
+    found = {address: _lifted(model, address, v) for address, v in values.items()}
+    for graph in {v.graph for v in values.values() if v.node is not None}:
+        graph.sweep()
+    return found
+
+
+def _lifted(model: Model, address: str, v: Value) -> Value:
     """The value itself; for a weight of a body and for a Constant, a weight of the main graph that takes its place and its address, and its update."""
     graph = model.graph
     if v.graph is graph and v.node is None:
@@ -36,14 +44,14 @@ def lifted(model: Model, address: str, v: Value) -> Value:
             model.stop_updating(v)
         v.graph.drop_weight(v)
     elif node is not None:
-        v.graph.drop(node)
+        node.discard()  # and `lift` sweeps, once for all
     return weight
 
 
 def lift_states(model: Model, addresses: Mapping[str, Value]) -> dict[str, Weight]:
     """Lift the weights of kind "state", in place: a state is then a weight of the main graph whose name is its address. addresses: those of the model."""
     states = {a: v for a, v in addresses.items() if isinstance(v, Weight) and v.kind == "state"}
-    return {a: w for a, v in states.items() if isinstance(w := lifted(model, a, v), Weight)}
+    return {a: w for a, w in lift(model, states).items() if isinstance(w, Weight)}
 
 
 def _free_name(graph: Graph, name: str) -> None:
