@@ -172,6 +172,18 @@ def test_models_of_huge_sizes(name: str, ties: Any) -> None:
     assert time.process_time() - start < SECONDS
 
 
+def test_duels_of_many_classes_are_refused() -> None:
+    """A machine of n classes and m vectors decides n^2 / 2 duels by m numbers each: more than the file holds."""
+    classes, vectors = 400, 400
+    svm = proto(
+        "SVMClassifier", {"x": [1, 2]}, 1, "ai.onnx.ml", classlabels_ints=list(range(classes)), vectors_per_class=[1] * classes, kernel_type="RBF",
+        kernel_params=[0.1, 0.0, 0.0], coefficients=[0.5] * ((classes - 1) * vectors), rho=[0.0] * (classes * (classes - 1) // 2),
+        support_vectors=[0.5] * (2 * vectors), outputs=2,
+    )  # fmt: skip
+    with pytest.raises(GradientError, match=r"node 'y1?'.*79,800 duels|79,800 duels"):
+        graphir.gradient(graphir.loads(svm.SerializeToString(), format="onnx"), of="y1")
+
+
 # ---- what nodes make in place of constants is the same ------------------------------------------------------------------------------------
 
 SMALL: dict[str, tuple[str, list[Any], dict[str, Any]]] = {

@@ -28,6 +28,7 @@ from .ml_linear import (
     weighted,
 )  # fmt: skip
 
+DUELS = 1 << 24  # numbers that the weights of all duels of two classes, or their votes, may hold in a graph
 KERNELS = ("LINEAR", "POLY", "RBF", "SIGMOID")
 _svm = partial(op, since=1, domain=DOMAIN)
 
@@ -155,6 +156,9 @@ def _svm_classifier(
     if not sum(vectors_per_class or ()):
         votes = scores = weighted(x, coefficients, [(rho or (0.0,))[0]] * len(labels), len(labels))
     else:
+        duels, widest = len(rho), max(len(labels), sum(vectors_per_class))
+        if duels * widest > DUELS:
+            raise GradientError(f"{duels:,} duels of classes, each of {widest:,} numbers, are more than a graph is to hold")
         vectors = np.reshape(np.asarray(support_vectors, FLOAT64), (sum(vectors_per_class), -1))
         kernels = _kernel_values(x, vectors, kernel_type, kernel_params)
         scores = ops.math.gemm(kernels, duel_weights(coefficients, vectors_per_class), np.asarray(rho, FLOAT64), transB=1)
