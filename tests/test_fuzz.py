@@ -51,6 +51,13 @@ def test_one_seed_gives_one_case(campaign: str) -> None:
     assert made[0] == made[1] != made[2]
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".gir", ".json"])
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff" * 9, b"\x08"])
+def test_what_is_no_file_is_changed_further(suffix: str, data: bytes) -> None:
+    for seed in range(9):
+        assert CAMPAIGNS["hostile"].further(Case(suffix, data), Random(seed)).suffix == suffix
+
+
 class Bad:
     """A campaign that does what must not be: by the first byte of the case."""
 

@@ -72,6 +72,11 @@ def _in_parts(node: Node) -> Sequence[Value | None]:
         raise UpgradeError(f"node {node.label!r}: {e if isinstance(e, RuleError) else stumbled(node, e)}") from e
 
 
+def _given(node: Node) -> str:
+    inputs = ", ".join("-" if v is None else str(v.type) for v in node.inputs)
+    return f"inputs: {inputs or 'none'}; attributes: {', '.join(node.attributes) or 'none'}"
+
+
 def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:
     """Raise a node step by step: in place, or until a step builds others, which stand in the declared form."""
     op, at = node.op, opset
@@ -82,8 +87,9 @@ def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:
         try:
             made = raise_over(node, step)
         except (CannotSay, RuleError, *MALFORMED) as e:
-            why = e if isinstance(e, CannotSay | RuleError) else f"it is not as that version declares it: {e}"
-            old = f"{op}-{version_at(op, opset)}"
+            why = e if isinstance(e, CannotSay | RuleError) else f"it is not as that version declares it ({_given(node)})"
+            version = version_at(op, opset)
+            old = f"{op} of opset {opset}" if version is None else f"{op}-{version}"
             raise UpgradeError(f"node {node.label!r}: {old} cannot be raised to {node.op}-{step.version}: {why}") from e
         if made is not None:
             return made

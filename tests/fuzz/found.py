@@ -17,4 +17,6 @@ FOUND: list[tuple[str, str, Case]] = [
             b'{"version":1,"graph":{"name":"\\ud800","inputs":[{"name":"x","type":"float32[2]"}],"nodes":[{"op":"Neg","inputs":["x"],"outputs":["y"]}],"outputs":["y"]},"sha256":{}}',
         ),
     ),
+    ("hostile", "an old ReduceMin without an input", Case(".onnx", b':\r\n\x0b"\tReduceMin')),
+    ("hostile", "a DFT of an opset before there was one, without inputs", Case(".onnx", b':\x07\n\x05"\x03DFT')),
 ]
