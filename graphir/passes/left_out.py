@@ -53,7 +53,8 @@ def quantized(sources: Mapping[str, Value], behind: set[Value]) -> dict[str, str
 def _is_zero_point(node: object, v: Value) -> bool:
     if not isinstance(node, Node) or not isinstance(node.op, Op):
         return False
-    return all(node.op.inputs[i].name.endswith("zero_point") for i, x in enumerate(node.inputs) if x is v)
+    names = [x.name for x in node.op.inputs]
+    return all(names[min(i, len(names) - 1)].endswith("zero_point") for i, x in enumerate(node.inputs) if x is v)  # the last may repeat
 
 
 def in_attributes(model: Model, behind: set[Value]) -> dict[str, str]:
