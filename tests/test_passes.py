@@ -222,3 +222,14 @@ def test_folding_adds_no_more_than_its_limit_in_all() -> None:
     model = Model(graph)
     fold_on_numpy(model)
     assert sum(w.tensor.nbytes for w in graph.weights.values() if isinstance(w.tensor, Tensor)) <= 65 << 20
+
+
+def test_an_expand_whose_shape_the_run_tells_stays() -> None:
+    graph = Graph("g")
+    x, shape = graph.input("x", TensorType("float32", (2, 3))), graph.input("shape", TensorType("int64", (2,)))
+    graph.output(ops.shape.expand(x, shape), "y")
+    program = graphir.compile(Model(graph))
+    feed = np.ones((2, 3), "float32")
+    assert program.run({"x": feed, "shape": [1, 3]})["y"].shape == (2, 3)
+    with pytest.raises(ValueError, match=r"shapes \[2, 3\] and \[3, 3\] do not broadcast"):
+        program.run({"x": feed, "shape": [3, 3]})

@@ -86,6 +86,12 @@ def same_type(node: Node) -> Value | None:
     )
 
 
+def expanded_to_its_own_shape(node: Node) -> Value | None:
+    """Expand that changes nothing. A shape that only the run tells may not fit, which is for the run to say."""
+    shape = node.inputs[1]
+    return same_type(node) if shape is not None and shape.known is not None else None
+
+
 def identity_permutation(node: Node) -> Value | None:
     """Transpose by (0, 1, 2, ...)."""
     perm, x = _permutation(node), node.inputs[0]
@@ -221,7 +227,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Cast": (same_type,),
     "CastLike": (same_type,),
     "Reshape": (same_type, there_and_back, reshape_of_reshape),
-    "Expand": (same_type,),
+    "Expand": (expanded_to_its_own_shape,),
     "Squeeze": (same_type, there_and_back),
     "Unsqueeze": (same_type, there_and_back, unsqueeze_of_reshape),
     "Flatten": (same_type, there_and_back),
