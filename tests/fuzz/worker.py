@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import gc
 import multiprocessing
 import os
 import re
@@ -121,6 +122,7 @@ def _said(file: Path) -> str:
 
 
 def _serve(campaign: Campaign, pipe: Connection, folder: Path) -> None:
+    gc.freeze()  # garbage of the parent is left alone: to free a session of ONNX Runtime is to wait for threads that no child has
     with (folder / "trace").open("w") as trace:
         faulthandler.enable(trace, all_threads=False)
         faulthandler.register(signal.SIGPROF, trace, all_threads=False, chain=True)
