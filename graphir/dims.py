@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 
 TERMS, DEGREE, DEPTH, COEFFICIENT, LONGEST = 64, 64, 16, 2**63, 1000
 IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*\Z")
@@ -290,9 +290,7 @@ def _is_small(terms: tuple[tuple[Monomial, int], ...]) -> bool:
     for monomial, coefficient in terms:
         if len(monomial) > DEGREE or not -COEFFICIENT < coefficient < COEFFICIENT:
             return False
-        length += 4 + coefficient.bit_length() // 3
-        for atom in monomial:
-            length += 3 + atom.length
+        length += 4 + coefficient.bit_length() // 3 + sum([3 + atom.length for atom in monomial])
     return (length <= LONGEST and len(terms) <= TERMS) or (len(terms) == 1 and len(terms[0][0]) == 1)
 
 
@@ -378,12 +376,16 @@ def apply(function: str, a: Dim, b: Dim) -> Dim:
     if function == "floordiv" or both.is_unknown:
         return both
     parts = {*_parts_of(function, a), *_parts_of(function, b)}  # in any order, and as often as one likes, they are the same
-    if len(numbers := [d for d in parts if isinstance(d, int)]) > 1:
-        parts = {FUNCTIONS[function](*numbers), *parts.difference(numbers)}
-    first, *others = sorted(parts, key=str)
-    for part in others:
-        first = _applied(function, first, part)
-    return first
+    return reduce(partial(_applied, function), sorted(_binding(function, parts), key=str))
+
+
+def _binding(function: str, parts: set[Dim]) -> set[Dim]:
+    """The parts of a max or min that may decide it: without those that never lie beyond another."""
+    sign = {"min": 1, "max": -1}.get(function, 0)
+    for part in sorted(parts, key=str) if sign else ():
+        if any(nonnegative((part - other) * sign) for other in parts if other is not part):
+            parts = parts - {part}
+    return parts
 
 
 def _parts_of(function: str, dim: Dim) -> Iterator[Dim]:

@@ -70,8 +70,8 @@ class Row(NamedTuple):
 EITHER = ({"flag": True}, {"flag": False})
 
 
-def check_derivatives(row: Row) -> None:
-    """Each order of the derivative of a row agrees with differences of the one below, interpreted, compiled and in ONNX Runtime."""
+def problem(row: Row) -> tuple[Model, list[dict[str, np.ndarray]]]:
+    """The model of a row, whose one output is a number, with inputs for directions; and what it is fed."""
     rng = np.random.default_rng(0)
     graph = Graph("problem")
     x, w = graph.input("x", tensor("N")), graph.input("w", tensor("N", "N"))
@@ -81,7 +81,12 @@ def check_derivatives(row: Row) -> None:
         graph.input(f"direction_{v.name}", v.type)
     feeds = {v.name: rng.uniform(-1, 1, [3] * v.rank) for v in graph.inputs if v.dtype == np.float64}
     given = [feeds | {"m": np.asarray(0), "flag": np.asarray(True)} | {k: np.asarray(v) for k, v in some.items()} for some in row.feeds]
-    model = Model(graph)
+    return Model(graph), given
+
+
+def check_derivatives(row: Row) -> None:
+    """Each order of the derivative of a row agrees with differences of the one below, interpreted, compiled and in ONNX Runtime."""
+    model, given = problem(row)
     for order in range(1, row.orders + 1):
         model = along(model, order)
         assert verify(model) == []

@@ -164,3 +164,10 @@ def test_numbers_among_the_largest_are_one(a: Dim) -> None:
     for function in (max_, min_):
         dim = function(function(N, 3), a)
         assert parse(str(dim)) == dim and dim == function(N, function(3, a))
+
+
+def test_what_cannot_decide_a_min_or_max_is_left_out() -> None:
+    n = symbol("N")
+    for function, dim in ((min_, min_(min_(1 - n, n), 0)), (max_, max_(max_(n - 1, -n), 0))):
+        assert parse(str(dim)) == dim
+        assert dim == function(1 - n if function is min_ else n - 1, 0)

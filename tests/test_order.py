@@ -17,7 +17,7 @@ import test_flex_attention
 import test_gradient_nodes
 import test_gradient_suite
 import test_sequence_gradients
-from bodies import COUNT, FLAG, Row, along, body, branches, tensor, total, turns
+from bodies import FLAG, Row, along, body, branches, problem, tensor, turns
 from graphir import Graph, Model, Value, ops
 from graphir.ir import captures, home
 from graphir.ops._bodies import paste
@@ -57,16 +57,7 @@ def same(found: Mapping[str, Any], expected: Mapping[str, Any], rtol: float = 1e
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_bodies_and_their_derivatives(row: Row) -> None:
-    rng = np.random.default_rng(0)
-    graph = Graph("problem")
-    x, w = graph.input("x", tensor("N")), graph.input("w", tensor("N", "N"))
-    values = row.build(x, w, graph.input("m", COUNT), graph.input("flag", FLAG))
-    graph.output(sum_(*(total(sin(v)) for v in values)), "order0")
-    for v in (x, w):
-        graph.input(f"direction_{v.name}", v.type)
-    feeds = {v.name: rng.uniform(-1, 1, [3] * v.rank) for v in graph.inputs if v.dtype == np.float64}
-    given = [feeds | {"m": np.asarray(0), "flag": np.asarray(True)} | {k: np.asarray(v) for k, v in some.items()} for some in row.feeds]
-    model = Model(graph)
+    model, given = problem(row)
     for order in range(1, min(row.orders, 2) + 1):
         others = [along(other, order) for other in other_orders(model)]
         model = along(model, order)
