@@ -6,6 +6,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -39,8 +40,8 @@ def run(campaigns: Sequence[Campaign], seconds: float, seed: int, workers: int, 
         if workers == 1:
             parts = [_campaign(*jobs[0])]
         else:
-            with multiprocessing.get_context("fork").Pool(workers) as pool:
-                parts = pool.starmap(_campaign, jobs)
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:  # whose processes may have children
+                parts = list(pool.map(_campaign, *zip(*jobs)))
         rows.append(_sum(parts))
     print(f"\n{'campaign':12}{'tried':>10}{'right':>10}{'rejected':>10}{'findings':>10}{'seconds':>9}")
     for r in rows:
