@@ -107,9 +107,7 @@ class Budget:
         used = self.used + OBJECT * max(len(self._held) - FEW, 0)
         if used + size > self.limits.memory:
             held = f" beside {used:,} that are in use" if used else ""
-            raise LimitError(
-                f"makes {size:,} bytes{held}, and the limit is {self.limits.memory:,}; raise the limit on memory if that is meant"
-            )
+            raise LimitError(f"makes {size:,} bytes{held}, and the limit is {self.limits.memory:,}; {self.remedy('memory')}")
 
     def hold(self, x: Any) -> Any:
         """Count what an array takes as long as it lives, or each of a list or map of arrays; views count as what they look into. Returns x."""

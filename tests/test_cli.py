@@ -265,7 +265,11 @@ WRONG = {  # arguments after `graphir run MODEL` -> exit status, and what the er
     "unknown fetch": ((*X, "--fetch", "summ"), 1, ["summ", "sum"]),
     "unknown runtime": ((*X, "--runtime", "cupi"), 1, ["cupi", "numpy"]),
     "unknown referee": ((*X, "--against", "cupi"), 1, ["cupi", "numpy"]),
-    "memory": (("--input", "x=large.npy", "--limit-memory", "20k"), 1, ["'sum'", "makes 12,000 bytes beside 12,", "20,000"]),
+    "memory": (
+        ("--input", "x=large.npy", "--limit-memory", "20k"),
+        1,
+        ["'sum'", "makes 12,000 bytes beside 12,", "20,000; --limit-memory raises it"],
+    ),
     "memory of a file": (("--input", "x=large.npy", "--limit-memory", "1k"), 1, ["large.npy makes 12,000 bytes", "1,000"]),
     "memory of an input": (("--input", "x=zeros", "--dim", "N=1000", "--limit-memory", "1k"), 1, ["input x", "12,000 bytes", "1,000"]),
     "too much memory": (("--input", "x=random:999999999999x3"), 1, ["input x", "11,999,999,999,988 bytes", "the limit is 536,8"]),
