@@ -70,6 +70,8 @@ def _end(output: Value, axis: int | None) -> _End | None:
     v, moved, logarithms = output, [], []
     while (node := v.node) is not None and not node.op.domain:
         name = node.op.name
+        if not all(u is not None and isinstance(u.type, TensorType) and u.type.shape is not None for u in (*node.inputs[:1], v)):
+            return None  # what is behind it cannot be learned
         if name in ("Softmax", "LogSoftmax", "Sigmoid", "Concat"):
             level = int(name == "LogSoftmax")  # 0: probabilities, 1: their logarithms, and only those two are either's scores
             for step in reversed(logarithms):
@@ -78,7 +80,7 @@ def _end(output: Value, axis: int | None) -> _End | None:
                     return None
             return _End(node, axis, moved) if level == 0 or name != "Sigmoid" else None
         x = node.inputs[0] if node.inputs else None
-        if x is None or not all(isinstance(u.type, TensorType) and u.type.shape is not None for u in (x, v)):
+        if x is None:
             return None
         if name in _LOGARITHMS:
             logarithms.append(_LOGARITHMS[name])
@@ -119,6 +121,7 @@ def _pair(node: Node, axis: int) -> Value | None:
     if (
         no is None
         or yes is None
+        or yes.type is None
         or _axis(node) % yes.rank != axis
         or no.node is None
         or no.node.op is not ops.elementwise.sub
