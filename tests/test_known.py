@@ -283,7 +283,7 @@ ERRORS: list[tuple[str, Build, str]] = [
     ("4, 3", lambda x: slice_(x, shape(x), constant(x.graph, value_floats=(1.0,))), "Tind are int64 and float32"),
     ("4, 3", lambda x: tile(x, [2]), "repeats has 1 numbers"),
     ("4, 3", lambda x: tile(x, [2, -1]), "no negative number"),
-    ("4, 3", lambda x: pad(x, [1, 2]), "expected two for each of 2 axes"),
+    ("4, 3", lambda x: pad(x, [1, 2]), "expected 4, two for each of 2 axes"),
     ("4, 3", lambda x: pad(x, [0, -2, 0, -2]), "leave nothing of axis 1"),
     ("4, 3", lambda x: pad(x, [0, 0, 0, 0], mode="mirror"), "expected one of constant, reflect, edge, wrap"),
     ("N, 6, 2, 2", lambda x: depth_to_space(x, blocksize=2), "has 6 channels; expected a multiple of 4"),

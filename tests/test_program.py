@@ -270,3 +270,26 @@ def test_one_program_serves_many_shapes() -> None:
     for n in (1, 2, 1, 5, 0):
         x = np.ones((n, 4), "float32")
         np.testing.assert_array_equal(program.run({"x": x})["y"], (x + 3) * x)
+
+
+# Constants of which a kernel, while it is prepared, or folding makes no numbers: of x, (N, 3, 4, 4), and what makes a constant.
+QUIET = {
+    "a negative variance": lambda x, c: ops.normalization.batch_normalization(x, c(1, 2, 3), c(1, 2, 3), c(1, 2, 3), c(-1, 2, 3))[0],
+    "no variance": lambda x, c: ops.normalization.batch_normalization(x, c(1, 1, 1), c(1, 2, 3), c(1, 2, 3), c(0, 0, 0), epsilon=0.0)[0],
+    "a logarithm": lambda x, c: ops.elementwise.add(x, ops.elementwise.log(c(-1, 0, 1, 2))),
+    "a quotient": lambda x, c: ops.elementwise.add(x, ops.elementwise.div(c(-1, 0, 1, 2), c(0, 0, 0, 0))),
+    "a power": lambda x, c: ops.elementwise.add(x, ops.elementwise.pow_(c(-1, 0, 1, 2), c(-0.5))),
+    "a whole number": lambda x, c: ops.elementwise.add(x, ops.elementwise.cast(ops.elementwise.cast(c(np.nan, 1e30, 1, 2), to="int32"), to="float32")),
+    "a product": lambda x, c: ops.elementwise.mul(x, ops.elementwise.mul(c(3e38, 1, 1, 1), c(3e38, 1, 1, 1))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", QUIET)
+@pytest.mark.parametrize("limits", [None, Limits(memory=1 << 28, seconds=30)], ids=["no limits", "limits"])
+def test_numbers_that_are_none_do_not_warn(row: str, limits: Limits | None) -> None:
+    """Warnings are errors here: neither folding, nor planning, nor running says a word."""
+    graph = Graph("g")
+    x = graph.input("x", TensorType("float32", ("N", 3, 4, 4)))
+    graph.output(QUIET[row](x, lambda *numbers: graph.weight(graph.fresh("c"), np.array(numbers, "float32"))), "y")
+    y = compiled(graph, limits=limits).run({"x": np.ones((2, 3, 4, 4), "float32")})["y"]
+    assert y.shape == (2, 3, 4, 4)

@@ -123,6 +123,12 @@ def expect_vectors(**inputs: Value | None) -> None:
             raise RuleError(f"{name} has shape {list(x.type.shape)}; expected one axis")
 
 
+def expect_count(name: str, x: Value | None, count: int, why: str = "") -> None:
+    """Raises RuleError where a 1-D input surely holds another number of elements, be they known or not. why: what follows the number, such as ", one for each axis"."""
+    if x is not None and x.type.shape is not None and len(x.type.shape) == 1 and differ(x.type.shape, (count,)):
+        raise RuleError(f"{name} has {x.type.shape[0]} numbers; expected {count}{why}")
+
+
 def expect_float(name: str, dtype: str | None) -> None:
     """Raises RuleError where an attribute, the name of the dtype in which to compute, names none of floats."""
     if dtype is not None and DTYPES[dtype] not in FLOAT:

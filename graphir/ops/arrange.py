@@ -12,7 +12,7 @@ from ._constants import STORED
 from ._gradient import shape_of, shaped_as
 from ._layout import reshaping, scatter_back, size_of, vector
 from ._op import Index, Ints, RuleError, T, op
-from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, expect_vectors, kept, known_dims, known_ints, unknowns
+from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, expect_count, expect_vectors, kept, known_dims, known_ints, length_of, unknowns
 from .elementwise import neg, where
 
 PAD_MODES = ("constant", "reflect", "edge", "wrap")
@@ -22,11 +22,10 @@ PAD_MODES = ("constant", "reflect", "edge", "wrap")
 def tile(input: T, repeats: Ints) -> TensorType:
     """input repeated `repeats[i]` times along each axis i."""
     expect_vectors(repeats=repeats)
+    expect_count("repeats", repeats, input.rank, ", one for each axis of input")
     times = known_dims(repeats)
     if times is None:
         return TensorType(input.dtype, tuple(0 if d == 0 else unknown() for d in input.shape))
-    if len(times) != input.rank:
-        raise RuleError(f"repeats has {len(times)} numbers; expected one for each of the {input.rank} axes of input")
     if any(isinstance(n, int) and n < 0 for n in times):
         raise RuleError(f"repeats is {list(times)}; expected no negative number")
     dims = tuple(d * n for d, n in zip(input.shape, times))
@@ -66,6 +65,9 @@ def pad(data: T, pads: Ints, constant_value: T | None = None, axes: Index | None
     if mode not in PAD_MODES:
         raise RuleError(f"mode is {mode!r}; expected one of {', '.join(PAD_MODES)}")
     expect_vectors(pads=pads, axes=axes)
+    count = data.rank if axes is None else length_of(axes)
+    if count is not None:
+        expect_count("pads", pads, 2 * count, f", two for each of {count} axes")
     places = range(data.rank) if axes is None else known_ints(axes)
     if places is None:
         return TensorType(data.dtype, unknowns(data.rank))
@@ -75,8 +77,6 @@ def pad(data: T, pads: Ints, constant_value: T | None = None, axes: Index | None
     dims, sizes = list(data.shape), known_dims(pads)
     if sizes is None:
         return TensorType(data.dtype, [unknown() if i in places else d for i, d in enumerate(dims)])
-    if len(sizes) != 2 * len(places):
-        raise RuleError(f"pads has {len(sizes)} numbers; expected two for each of {len(places)} axes")
     for axis, before, after in zip(places, sizes, sizes[len(places) :]):
         dims[axis] = dims[axis] + before + after
         if isinstance(dims[axis], int) and dims[axis] < 0:  # pyright: ignore[reportOperatorIssue]
@@ -110,13 +110,11 @@ def center_crop_pad(input_data: T, shape: Index, *, axes: tuple[int, ...] | None
     expect_vectors(shape=shape)
     if len(set(places)) < len(places):
         raise RuleError(f"axes are {places}; expected each once")
+    expect_count("shape", shape, len(places), ", one for each axis")
     known = known_dims(shape)
     if known is not None and any(isinstance(d, int) and d < 0 for d in known):
         raise RuleError(f"shape is {list(known)}; expected no negative size")
-    sizes = known or unknowns(len(places))
-    if len(sizes) != len(places):
-        raise RuleError(f"shape has {len(sizes)} numbers; expected one for each of {len(places)} axes")
-    wanted = dict(zip(places, sizes))
+    wanted = dict(zip(places, known or unknowns(len(places))))
     return TensorType(input_data.dtype, tuple(wanted.get(i, d) for i, d in enumerate(input_data.shape)))
 
 

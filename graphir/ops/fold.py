@@ -15,7 +15,7 @@ from ._corners import count, reshaped, times
 from ._gradient import shaped_as, zeros_like
 from ._layout import size_of, sizes_of, vector
 from ._op import T1, Ints, RuleError, T, op
-from ._types import CLASSIC, FLOAT, differ, expect_shape, known_dims, known_ints, length_of, unknowns
+from ._types import CLASSIC, FLOAT, differ, expect_count, expect_shape, known_dims, known_ints, length_of, unknowns
 from ._windows import windows
 
 
@@ -94,10 +94,9 @@ def max_unpool(
     shape = unpooled(x.shape, kernel_shape, strides, pads)
     if any(isinstance(d, int) and d < 0 for d in shape):
         raise RuleError(f"the tensor that was pooled would have shape {list(shape)}; expected no negative size")
+    expect_count("output_shape", output_shape, x.rank, ", one for each axis")
     wanted = known_dims(output_shape)
-    if wanted is not None and (
-        len(wanted) != x.rank or any(isinstance(a, int) and isinstance(b, int) and a < b for a, b in zip(wanted, shape))
-    ):
+    if wanted is not None and any(isinstance(a, int) and isinstance(b, int) and a < b for a, b in zip(wanted, shape)):
         raise RuleError(f"output_shape is {list(wanted)}; expected no less than {list(shape)}, which the windows cover")
     return TensorType(x.dtype, shape if output_shape is None else unknowns(x.rank) if wanted is None else wanted)
 

@@ -15,7 +15,7 @@ from ._elementwise import same_type
 from ._gradient import non_default, shape_of, shaped_as, zeros_like
 from ._layout import middle_axis, reshape_like, size_of, vector
 from ._op import T1, T2, Index, Ints, RuleError, T, op
-from ._types import FLOAT, INDEX, NUMERIC, WIDE_INTS, axis_of, broadcast, dtypes, fits, known_dims, known_ints
+from ._types import FLOAT, INDEX, NUMERIC, WIDE_INTS, axis_of, broadcast, dtypes, expect_count, fits, known_dims, known_ints
 from .elementwise import add, cast, mul
 
 
@@ -269,9 +269,8 @@ def _products_after(dy: Value, x: Value, axis: int, exclusive: int, reverse: int
 def top_k(x: T, k: Ints, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[TensorType, TensorType]:
     """The k largest (or smallest) elements along an axis, in order, and where they were; of equal ones the first comes first."""
     axis = axis_of(axis, x.rank)
+    expect_count("k", k, 1)
     count = known_dims(k)
-    if count is not None and len(count) != 1:
-        raise RuleError(f"k has {len(count)} numbers; expected one")
     wanted, there = unknown() if count is None else count[0], x.shape[axis]
     if isinstance(wanted, int) and (wanted < 0 or (isinstance(there, int) and wanted > there)):
         raise RuleError(f"k is {wanted}; axis {axis} has {there} elements")

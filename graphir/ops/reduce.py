@@ -13,7 +13,7 @@ from ..ir import Value
 from ..types import Known, TensorType
 from ._elementwise import declared, larger, same_type, smaller
 from ._gradient import declare_none, expand_to, non_default, shaped_as
-from ._op import Ints, Op, T, op
+from ._op import Ints, Op, RuleError, T, op
 from ._types import BOOLEAN, FLOAT, NUMERIC, WIDE_INTS, axis_of, computed, dtypes, known_ints, length_of, static_product, unknowns
 from .elementwise import abs_, cast, cast_like, div, exp, is_inf, log, max_, mul, reciprocal, sign, sqrt, sub, where
 from .logic import equal
@@ -41,8 +41,11 @@ def reduced_axes(data: Value, axes: Value | None, noop: int) -> set[int] | None:
     """The axes to reduce over, counted from the front; None where they, or the rank, are not known."""
     if data.type.shape is None:
         return None
-    if axes is None or length_of(axes) == 0:
+    count = 0 if axes is None else length_of(axes)
+    if axes is None or count == 0:
         return set() if noop else set(range(data.rank))
+    if count is not None and count > data.rank:
+        raise RuleError(f"axes has {count} numbers; data has rank {data.rank}")
     known = known_ints(axes)
     return None if known is None else {axis_of(a, data.rank, "an axis") for a in known}
 

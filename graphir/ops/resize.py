@@ -17,7 +17,7 @@ from ._constants import unit_matrix
 from ._gradient import non_default, shaped_as
 from ._layout import size_of, vector
 from ._op import T1, Floats, Ints, RuleError, op
-from ._types import CLASSIC, IEEE, axis_of, dtypes, expect_vectors, known_dims, unknowns
+from ._types import CLASSIC, IEEE, axis_of, dtypes, expect_count, expect_vectors, known_dims, unknowns
 
 T2 = Annotated[Any, "T2"]
 COORDINATES = (
@@ -67,6 +67,8 @@ def resize(
     places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
     if len(set(places)) < len(places):
         raise RuleError(f"axes are {places}; expected each once")
+    if roi is not None and coordinate_transformation_mode == "tf_crop_and_resize":
+        expect_count("roi", roi, 2 * len(places), ", a start and an end for each axis")
     asked, dims = _asked(scales, sizes, len(places)), list(x.shape)
     olds = [dims[a] for a in places]
     if asked is None:
@@ -163,8 +165,8 @@ def _asked(scales: Any, sizes: Any, count: int) -> Sequence[Any] | None:
         if scales is not None and isinstance(scales.shape[0], int) and scales.shape[0] > 0:
             raise RuleError("both scales and sizes are given; expected one of them")
         found = known_dims(sizes)
-    if found is not None and (len(found) != count or any(isinstance(n, int | float) and not 0 <= n < inf for n in found)):
-        raise RuleError(
-            f"{'scales' if sizes is None else 'sizes'} is {list(found)}; expected {count} numbers, one for each axis, none below 0"
-        )
+    name, numbers = ("scales", scales) if sizes is None else ("sizes", sizes)
+    expect_count(name, numbers, count, ", one for each axis")
+    if found is not None and any(isinstance(n, int | float) and not 0 <= n < inf for n in found):
+        raise RuleError(f"{name} is {list(found)}; expected finite numbers, none below 0")
     return found

@@ -119,7 +119,7 @@ class Program(Turns):
         values, key = self._feed(graph, feeds)
         ready = self._plans.get(key)
         if ready is None:
-            with collector_paused():
+            with collector_paused(), self._xp.quiet():
                 ready = self._plan(key, graph, values)
         self._last = ready
         check_files(ready.files)

@@ -204,7 +204,8 @@ class PutOff(threading.local):
         """Where a program runs. On leaving, what was put off is looked at, all in one transfer; after an error it is forgotten."""
         outer, self._waiting = self._waiting, []
         try:
-            yield
+            with np.errstate(all="ignore"):  # of what is computed on the host
+                yield
             self._settle()
         finally:
             self._waiting = outer

@@ -20,7 +20,6 @@ from test_ops import ROWS
 
 LARGEST = 600  # elements of a value that is used further
 WORDS = ("", "a", "bc", "é")
-ELEMENTWISE = [op for op in OPS.values() if op.module.endswith(("elementwise", "activation", "logic"))]
 
 
 def plain(row: Case) -> bool:
@@ -28,13 +27,24 @@ def plain(row: Case) -> bool:
     return not any(map(callable, row.attributes.values())) and all(isinstance(x, np.ndarray) or x is None for x in row.arrays())
 
 
-KNOWN: list[tuple[Op, Case]] = [(op, row) for op in OPS.values() if not op.random for row in ROWS[op.name] if plain(row)]
+class Kinds:
+    """The rows that graphs are made of, each with its operator. elementwise: those of operators that take any shape, by operator."""
+
+    def __init__(self, wanted: Callable[[Op, Case], bool] = lambda op, row: True):
+        self.rows = [(op, row) for op in OPS.values() if not op.random for row in ROWS[op.name] if plain(row) and wanted(op, row)]
+        self.elementwise: dict[Op, list[Case]] = {}
+        for op, row in self.rows:
+            if op.module.endswith(("elementwise", "activation", "logic")):
+                self.elementwise.setdefault(op, []).append(row)
+
+
+KNOWN = Kinds()
 
 
 class Builder:
-    """Adds nodes to a graph, at random. pool: the values that they may read; kinds: the (op, row) that are used."""
+    """Adds nodes to a graph, at random. pool: the values that they may read; kinds: the operators that are used."""
 
-    def __init__(self, rng: Random, graph: Graph, pool: Sequence[Value] = (), kinds: Sequence[tuple[Op, Case]] = KNOWN):
+    def __init__(self, rng: Random, graph: Graph, pool: Sequence[Value] = (), kinds: Kinds = KNOWN):
         self.rng = rng
         self.graph = graph
         self.pool = list(pool)
@@ -67,20 +77,20 @@ class Builder:
 
     def direct(self) -> Any:
         """An operator on values as they are, with the attributes of a row and its other inputs."""
-        op, row = self.rng.choice(self.kinds)
+        op, row = self.rng.choice(self.kinds.rows)
         return self._called(
             op, row, lambda i, x: self._fitting(op, i) if x is not None and (i == 0 or self.rng.random() < 0.2) else self.own(x)
         )
 
     def elementwise(self) -> Any:
         """An operator that takes any shape, on values as they are."""
-        op = self.rng.choice(ELEMENTWISE)
-        row = self.rng.choice([row for row in ROWS[op.name] if plain(row)])
+        op = self.rng.choice(list(self.kinds.elementwise))
+        row = self.rng.choice(self.kinds.elementwise[op])
         return self._called(op, row, lambda i, x: self._fitting(op, i))
 
     def adapted_row(self) -> Any:
         """An operator on inputs like those of a row, some of which are made of values of the pool."""
-        op, row = self.rng.choice(self.kinds)
+        op, row = self.rng.choice(self.kinds.rows)
         return self._called(
             op,
             row,
@@ -198,7 +208,7 @@ def _small(v: Value) -> bool:
     return len(sizes) < 7 and int(np.prod(sizes, dtype=float)) <= LARGEST
 
 
-def build(rng: Random, steps: int, kinds: Sequence[tuple[Op, Case]] = KNOWN, dtypes: Sequence[str] = ("float32", "float32", "float64", "int64", "bool", "string"), state: bool = True) -> Model:  # fmt: skip
+def build(rng: Random, steps: int, kinds: Kinds = KNOWN, dtypes: Sequence[str] = ("float32", "float32", "float64", "int64", "bool", "string"), state: bool = True) -> Model:  # fmt: skip
     """A model of so many steps, more or less."""
     graph = Graph("made")
     model = Model(graph)

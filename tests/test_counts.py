@@ -1,0 +1,64 @@
+"""Operands that hold a number for each axis: how many they hold is in their type, so that too many or too few are told where a node is made, whatever the
+numbers will be."""
+
+from collections.abc import Callable
+
+import pytest
+
+from graphir import Graph, TensorType, Value
+from graphir.ops import OPS, RuleError
+
+Row = Callable[[Value, Callable[..., Value]], object]  # of x, float32[2, 3], and what makes an input of a shape and a dtype
+
+
+def op(name: str) -> Callable[..., object]:
+    return OPS["", name]
+
+
+CROP = {"coordinate_transformation_mode": "tf_crop_and_resize"}
+ROWS: dict[str, tuple[Row, str]] = {
+    "Resize, scales": (lambda x, i: op("Resize")(x, None, i(4, dtype="float32")), "scales has 4 numbers; expected 2, one for each axis"),
+    "Resize, scales of one axis": (lambda x, i: op("Resize")(x, None, i(2, dtype="float32"), axes=(1,)), "expected 1, one for each axis"),
+    "Resize, sizes": (lambda x, i: op("Resize")(x, None, None, i(1)), "sizes has 1 numbers; expected 2, one for each axis"),
+    "Resize, roi": (lambda x, i: op("Resize")(x, i(6, dtype="float32"), None, i(2), **CROP), "roi has 6 numbers; expected 4, a start and an end"),
+    "Pad": (lambda x, i: op("Pad")(x, i(6)), "pads has 6 numbers; expected 4, two for each of 2 axes"),
+    "Pad, one axis": (lambda x, i: op("Pad")(x, i(4), None, i(1)), "pads has 4 numbers; expected 2, two for each of 1 axes"),
+    "Tile": (lambda x, i: op("Tile")(x, i(3)), "repeats has 3 numbers; expected 2, one for each axis of input"),
+    "CenterCropPad": (lambda x, i: op("CenterCropPad")(x, i(1)), "shape has 1 numbers; expected 2, one for each axis"),
+    "CenterCropPad, one axis": (lambda x, i: op("CenterCropPad")(x, i(2), axes=(1,)), "shape has 2 numbers; expected 1"),
+    "ReduceSum": (lambda x, i: op("ReduceSum")(x, i(3)), "axes has 3 numbers; data has rank 2"),
+    "ReduceMax": (lambda x, i: op("ReduceMax")(x, i(3), keepdims=0), "axes has 3 numbers; data has rank 2"),
+    "Squeeze": (lambda x, i: op("Squeeze")(x, i(3)), "axes has 3 numbers; data has rank 2"),
+    "Slice": (lambda x, i: op("Slice")(x, i(3), i(3)), "there are 3 starts and ends; data has rank 2"),
+    "Slice, steps": (lambda x, i: op("Slice")(x, i(2), i(2), None, i(1)), "expected as many of each"),
+    "TopK": (lambda x, i: op("TopK")(x, i(2)), "k has 2 numbers; expected 1"),
+    "MaxUnpool": (lambda x, i: op("MaxUnpool")(i(1, 1, 2, 2, dtype="float32"), i(1, 1, 2, 2), i(3), kernel_shape=(2, 2)), "output_shape has 3 numbers; expected 4"),
+    "AffineGrid": (lambda x, i: op("AffineGrid")(i(1, 2, 3, dtype="float32"), i(5)), "expected .N, 2, 3. and 4 numbers"),
+    "Col2Im": (lambda x, i: op("Col2Im")(i(1, 5, 5, dtype="float32"), i(2), i(3)), "image_shape has 2 numbers and block_shape 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_count_is_told_by_the_type(row: str) -> None:
+    build, message = ROWS[row]
+    graph = Graph("g")
+
+    def given(*shape: int, dtype: str = "int64") -> Value:
+        return graph.input(graph.fresh("v"), TensorType(dtype, shape))
+
+    with graph, pytest.raises(RuleError, match=message):
+        build(graph.input("x", TensorType("float32", (2, 3))), given)
+
+
+def test_a_count_that_is_open_is_not_refused() -> None:
+    graph = Graph("g")
+    x, any_ = graph.input("x", TensorType("float32", (2, 3))), graph.input("n", TensorType("int64", ("N",)))
+    with graph:
+        for made in (
+            op("Tile")(x, any_),
+            op("Pad")(x, any_),
+            op("ReduceSum")(x, any_),
+            op("TopK")(x, any_),
+            op("Resize")(x, None, None, any_),
+        ):
+            assert made is not None
