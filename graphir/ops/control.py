@@ -196,10 +196,10 @@ def _trips(m: Value | None, cond: Value | None, body: Graph) -> Dim:
     return count[0] if nonnegative(count[0]) else max_(count[0], 0)
 
 
-def _stacked(element: Type, trips: Dim, axis: int) -> Type:
+def _stacked(element: Type | None, trips: Dim, axis: int) -> Type:
     """The type of a scan output: its elements along a new axis."""
     if not isinstance(element, TensorType):
-        raise RuleError(f"a scan output is {element}; expected a tensor")
+        raise RuleError("a node of the body does not fit" if element is None else f"a scan output is {element}; expected a tensor")
     if element.shape is None:
         return element
     axis = axis_of(axis, len(element.shape) + 1, "the axis of a scan output")

@@ -15,7 +15,7 @@ from ..tensors import Tensor
 from ..types import MapType, SequenceType, TensorType, Type
 from ._gradient import GradientError, declare_none
 from ._op import T1, RuleError, T, op
-from ._types import STRINGS, dtypes
+from ._types import STRINGS, dtypes, known_ints
 from .ml_linear import DOMAIN, NUMBERS, labels_of, one_of
 
 Places = Annotated[Any, "T1", INT64]
@@ -32,6 +32,9 @@ def array_feature_extractor(x: T, y: Places) -> TensorType:
     """The elements of x at the places y along the last axis. A vector is one row."""
     if x.rank == 0:
         raise RuleError("x is a number; expected one axis or more")
+    outside = [i for i in known_ints(y) or () if isinstance(x.shape[-1], int) and not 0 <= i < x.shape[-1]]
+    if outside:
+        raise RuleError(f"y holds {outside[0]}; the last axis of x has size {x.shape[-1]}")
     return TensorType(x.dtype, (*(x.shape[:-1] or (1,)), product(y.shape)))
 
 

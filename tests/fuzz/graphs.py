@@ -17,6 +17,7 @@ from graphir import FormatError, Model, TensorType
 from graphir.dtypes import FLOATS, STRING
 from graphir.ir import Node
 from graphir.plugins import LimitError, Limits, Program
+from graphir.tensors import Tensor
 from graphir_arrays.limits import NodeError
 from test_nonsense import UNCOMPARED
 
@@ -29,6 +30,7 @@ from .worker import REFEREE
 LIMITS = Limits(memory=64 << 20, trips=1000, seconds=8)
 STRICT = (  # what ONNX Runtime does not refuse
     "PRelu: slope has shape",  # the standard does
+    "a node of the body does not fit",  # of a Loop that has no trips
     "is run as other operators, for which the rank of",  # branches of an If make other ranks; we say what to declare
 )
 TURNS = (0, 1, 0, 2, 1, 3)  # which of the sizes come one after another
@@ -237,11 +239,17 @@ def elsewhere(model: Model, feeds: list[Values], wanted: list[Values], outputs: 
     program = graphir.compile(graphir_onnx.loads(data), limits=LIMITS)
     for i in range(min(2, len(feeds))):
         _same(program.run(feeds[i], outputs), {n: wanted[i][n] for n in outputs}, model, feeds[i], outputs, "what was exported")
-    if any(_otherwise(node) for graph in model.graphs() for node in graph.nodes) or not all(map(sane, wanted)):
+    numbers = [*wanted, {a: w.tensor.array for a, w in model.weights.items() if isinstance(w.tensor, Tensor)}]
+    if any(_otherwise(node) for graph in model.graphs() for node in graph.nodes) or not all(map(sane, numbers)):
         return
     step(REFEREE)
     for got, f, want in zip(_answers(data, feeds[:2], outputs), feeds, wanted):
-        _same(got, {n: want[n] for n in outputs}, model, f, outputs, "ONNX Runtime")
+        got = {n: _of_one_byte(x, want[n]) for n, x in got.items()}
+        try:
+            _same(got, {n: want[n] for n in outputs}, model, f, outputs, "ONNX Runtime")
+        except Finding:
+            if not _agrees(_second_answer(data, f, outputs), want):
+                raise
 
 
 def _otherwise(node: Node) -> bool:
@@ -254,6 +262,12 @@ def _otherwise(node: Node) -> bool:
             not isinstance(t, TensorType) or t.dtype == STRING for v in (*node.inputs, *node.outputs) if v is not None for t in [v.type]
         )
     return node.op.name in UNCOMPARED - {"Loop", "Scan"}
+
+
+def _of_one_byte(x: Any, like: Any) -> Any:
+    """A result of ONNX Runtime's, which hands float8 out as the bytes."""
+    bits = isinstance(x, np.ndarray) and isinstance(like, np.ndarray) and x.dtype == np.uint8 and like.dtype.itemsize == 1
+    return x.view(like.dtype) if bits and like.dtype in FLOATS else x
 
 
 def _exported(model: Model, outputs: list[str]) -> bytes | None:
@@ -276,6 +290,26 @@ def _answers(data: bytes | None, feeds: list[Values], outputs: list[str]) -> lis
         return [dict(zip(outputs, session.run(outputs, f))) for f in feeds]
     except Exception:  # in kinds of its own
         return []
+
+
+def _second_answer(data: bytes, feeds: Values, outputs: list[str]) -> list[Values]:
+    """What ONNX Runtime makes where each Scan hands out all that its body makes: else it may overwrite what the body still reads."""
+    from onnx import load_model_from_string
+    from onnx.shape_inference import infer_shapes
+
+    model = infer_shapes(load_model_from_string(data))
+    for node in model.graph.node:
+        if node.op_type == "Scan":
+            body = next(a.g for a in node.attribute if a.name == "body")
+            made = [v for v in body.value_info if any(v.name in inner.output for inner in body.node)]
+            body.output.extend(made)
+            node.output.extend(f"{node.output[0]} {v.name}" for v in made)
+            for a in node.attribute:
+                if a.name in ("scan_output_directions", "scan_output_axes"):
+                    a.ints.extend([0] * len(made))
+            for v in made:
+                model.graph.output.add(name=f"{node.output[0]} {v.name}").type.tensor_type.elem_type = v.type.tensor_type.elem_type
+    return _answers(model.SerializeToString(), [feeds], outputs)
 
 
 def _agrees(answers: list[Values], want: Values) -> bool:
