@@ -1,12 +1,13 @@
 """Gradients of numbers that are large in float16, of targets that are ignored, of outputs that are not the first."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import graphir
-from graphir import Graph, Model, TensorType, ops
+from graphir import Graph, Model, Tensor, TensorType, Value, ops
 from graphir.ops._gradient import gradients
 from graphir_arrays.interpret import interpret
 from graphir_numpy.namespace import xp
@@ -142,6 +143,34 @@ def test_the_curvature_of_a_constant_row() -> None:
     second = graphir.compile(graphir.gradient(graphir.gradient(Model(graph), of="y", wrt="x"), of="d_x", wrt="x"))
     at = {"x": np.full((1, 3), 2.0), "seed_y": np.array([[1.0, 2.0, 4.0]]), "seed_d_x": np.array([[1.0, 0.0, 3.0]])}
     assert np.isfinite(second.run(at)["d2_x"]).all()
+
+
+# ---- of itself ---------------------------------------------------------------------------------------------------------------------------
+
+ITSELF: dict[str, Callable[[Graph], Value]] = {
+    "an input": lambda g: g.input("c", TensorType("float32", (2, 3))),
+    "a weight": lambda g: g.weight("c", np.ones((2, 3), "float32")),
+    "a Constant": lambda g: ops.create.constant(g, value=Tensor.of(np.ones((2, 3), "float32"))).named("c"),
+    "a Constant of numbers": lambda g: ops.create.constant(g, value_floats=(1.0, 2.0, 3.0)).named("c"),
+}
+
+
+@pytest.mark.parametrize("of", [["c"], ["c", "m"], ["m", "c"], ["m"]], ids="+".join)
+@pytest.mark.parametrize("row", ITSELF)
+def test_what_is_differentiated_may_be_what_it_is_differentiated_for(row: str, of: list[str]) -> None:
+    graph = Graph("itself")
+    c = ITSELF[row](graph)
+    graph.output(c, "c")
+    graph.output(ops.reduce.reduce_mean(ops.elementwise.exp(c), keepdims=0), "m")
+    model = Model(graph)
+    assert graphir.check_gradient(model, of, "c").ok
+    moved = graphir.jvp(model, of, "c")
+    direction = np.random.default_rng(0).standard_normal(c.shape).astype("float32")  # pyright: ignore[reportCallIssue, reportArgumentType]
+    feeds = {"v_c": direction, **({"c": np.ones((2, 3), "float32")} if row == "an input" else {})}
+    made = graphir.compile(moved).run(feeds)
+    if "c" in of:
+        np.testing.assert_array_equal(made["t_c"], direction)
+    assert ("t_m" in made) == ("m" in of)
 
 
 # ---- half floats -------------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Compiled programs: against the readable interpreter on random graphs; memory, fetches, state, limits, errors."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -293,3 +295,18 @@ def test_numbers_that_are_none_do_not_warn(row: str, limits: Limits | None) -> N
     graph.output(QUIET[row](x, lambda *numbers: graph.weight(graph.fresh("c"), np.array(numbers, "float32"))), "y")
     y = compiled(graph, limits=limits).run({"x": np.ones((2, 3, 4, 4), "float32")})["y"]
     assert y.shape == (2, 3, 4, 4)
+
+
+@pytest.mark.parametrize("trips", [0, 2])
+@pytest.mark.parametrize("further", [lambda v: v, lambda v: ops.reduce.reduce_mean(v, keepdims=0)], ids=["made by it", "made of it"])
+def test_a_body_that_does_not_fit_is_told_by_its_node(trips: int, further: Callable[[Value], Value]) -> None:
+    """x may have one element for all that its type says; where it has more, Clip refuses it, and so the loop's scan output has no type."""
+    graph = Graph("g")
+    x = graph.input("x", TensorType("float32", ("N",)))
+    body = ops.control.body_in(graph)
+    _, go = (body.input(n, TensorType(t, ())) for n, t in (("i", "int64"), ("go", "bool")))
+    ops.control.yields(body, go, further(ops.elementwise.clip(body.input("s", x.type), x)))
+    body.outputs = (body.outputs[0], body.inputs[2], body.outputs[1])
+    graph.output(ops.control.loop(trips, None, x, body=body)[1], "y")
+    with pytest.raises(ValueError, match=r"node 'clip': Clip: min has shape \[2\]; expected a scalar"):
+        compiled(graph).run({"x": np.ones(2, "float32")})
