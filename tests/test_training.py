@@ -363,29 +363,6 @@ def test_what_lies_behind_a_foreign_node_cannot_be_trained() -> None:
         training.step(Model(graph))
 
 
-ENDS = {
-    "Softmax": ops.activation.softmax,
-    "LogSoftmax": ops.activation.log_softmax,
-    "Sigmoid": ops.activation.sigmoid,
-    "Concat": lambda p: ops.shape.concat(ops.elementwise.sub(1.0, p), p, axis=1),
-    "Log": lambda p: ops.OPS["", "Log"](ops.activation.softmax(p)),
-}
-
-
-@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "mean_squared_error"])
-@pytest.mark.parametrize("end", ENDS)
-def test_probabilities_of_what_a_foreign_node_makes(end: str, loss: str) -> None:
-    """The file says what type the output is; of what the foreign node makes it says nothing."""
-    graph = Graph("odd")
-    hidden = ops.math.matmul(graph.input("x", TensorType("float32", ("N", 3))), graph.weight("w", np.ones((3, 4), "float32")))
-    foreign = graph.append(Operator("com.x", "Frobnicate"), (hidden,), {}, [TensorType("float32", ("N", 4))], "frob", ["p"]).outputs[0]
-    assert foreign is not None
-    graph.output(ENDS[end](foreign), "out").declared = TensorType("float32", ("N", 8 if end == "Concat" else 4))
-    foreign.declared = foreign.type = None
-    with pytest.raises(GradientError, match="Frobnicate"):
-        training.step(graphir.loads(graphir.dumps(Model(graph), "onnx"), "onnx"), loss)
-
-
 @pytest.mark.parametrize(("build", "message"), [(lambda: training.sgd(-1), "learning rate is -1"), (lambda: training.adam(beta1=1.0), "beta1 is 1.0")])  # fmt: skip
 def test_optimizers_refuse_what_cannot_work(build: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -36,10 +36,11 @@ def odd(types: Sequence[Type | None], told: Sequence[tuple[int, int]]) -> list[t
 
 
 def _is_odd(t: Type | None, rank: int) -> bool:
-    if t.__class__ is not TensorType or t.shape is None or len(t.shape) == rank:  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    if not isinstance(t, TensorType) or t.shape is None or len(t.shape) == rank:
         return False
-    size = product(t.shape)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
-    return size == 1 or (rank == 0 and not isinstance(size, int))
+    if rank == 0 and all(d == 1 or not isinstance(d, int) for d in t.shape):  # one element, for all that is known
+        return True
+    return product(t.shape) == 1
 
 
 def in_rank(inputs: Sequence[Value | None], told: Sequence[tuple[int, int]]) -> Sequence[Value | None]:

@@ -95,7 +95,8 @@ def _differentiated(model: Model, of: Names, wrt: Names, barriers: Mapping[str, 
         left_out = _left_out(model, targets, choices[0], barriers) if wrt is None else {}
         named_at_all = {a: v for named in choices for a, v in named.items()}
         sources = lift(model, named_at_all)
-        targets = {name: model.find(name) for name in targets}  # a Constant among them has become a weight
+        lifted = {v: sources[a] for a, v in named_at_all.items()}
+        targets = {name: lifted.get(v, v) for name, v in targets.items()}  # a Constant among them has become a weight
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         with marked(model, **how) as marks:

@@ -59,7 +59,8 @@ def push_forward(model: Model, of: Names = None, wrt: Names = None) -> PushedFor
         choices = find_sources(model, targets, expect_names(wrt, "wrt"), inputs_alone=True)
         named_at_all = {a: v for named in choices for a, v in named.items()}
         sources = lift(model, named_at_all)
-        targets = {name: model.find(name) for name in targets}  # a Constant among them has become a weight
+        lifted = {v: sources[a] for a, v in named_at_all.items()}
+        targets = {name: lifted.get(v, v) for name, v in targets.items()}  # a Constant among them has become a weight
         kept = {v for g in model.graph.walk() for v in g.values()}
         taken = {a: model.graph.input(model.graph.first_free("v", a), TensorType(v.dtype, v.type.shape)) for a, v in sources.items()}
         made = tangents(list(targets.values()), {v: taken[a] for a, v in sources.items()})

@@ -73,8 +73,9 @@ def _meets(made: Type | None, v: Value, wanted: int | None) -> bool:
 def _shape(v: Value, rank: int) -> Shape:
     """What is known of the shape of a value of this rank: from what a Squeeze keeps then, or from the branch of an If that has it."""
     node = v.node
-    if node is not None and node.op.name == "Squeeze" and node.inputs[0] is not None and node.inputs[0].type.shape is not None:
-        dims = node.inputs[0].shape
+    x = node.inputs[0] if node is not None and node.op.name == "Squeeze" and node.inputs else None
+    if x is not None and isinstance(x.type, TensorType) and x.type.shape is not None:
+        dims = x.shape
         kept = [d for d in dims if d != 1], [d for d in dims if isinstance(d, int) and d != 1]
         return next((tuple(found) for found in kept if len(found) == rank), _open(rank))
     if node is not None and node.op.name == "If":

@@ -90,7 +90,8 @@ def _raise(node: Node, opset: int) -> tuple[Value | None, ...] | None:
             why = e if isinstance(e, CannotSay | RuleError) else f"it is not as that version declares it ({_given(node)})"
             version = version_at(op, opset)
             old = f"{op} of opset {opset}" if version is None else f"{op}-{version}"
-            raise UpgradeError(f"node {node.label!r}: {old} cannot be raised to {node.op}-{step.version}: {why}") from e
+            cause = None if isinstance(e, AssertionError) else e  # an input that is missing, which the error says
+            raise UpgradeError(f"node {node.label!r}: {old} cannot be raised to {node.op}-{step.version}: {why}") from cause
         if made is not None:
             return made
         at = step.version

@@ -78,7 +78,7 @@ def _scales(model: Model) -> list[str]:
     counts: set[Value] = set()  # products of integers, and scales that are made for them as the model runs
     for node in graph.nodes:
         name = node.op.name
-        if name in _INTEGER_PRODUCTS or (name in _MOVES and node.inputs[0] in counts):
+        if name in _INTEGER_PRODUCTS or (name in _MOVES and not counts.isdisjoint(node.inputs[:1])):
             counts.update(v for v in node.outputs if v is not None)
         elif name == "DynamicQuantizeLinear" and len(node.outputs) > 1 and node.outputs[1] is not None:
             counts.add(node.outputs[1])

@@ -199,9 +199,9 @@ def _check_labels(target: Target, arrays: Mapping[str, np.ndarray], what: str) -
         at = tuple(int(i) for i in np.argwhere((x < least) | (x > most))[0])
         raise ValueError(f"{what} has {x[at]} in {target.key}[{', '.join(map(str, at))}]; the loss takes {least:g} to {most:g}")
     for node in target.step.graph.nodes:
-        if node.op is not ops.loss.softmax_cross_entropy_loss:
+        if node.op is not ops.loss.softmax_cross_entropy_loss or len(node.inputs) < 2:
             continue
-        scores, labels = node.inputs[0], node.inputs[1]
+        scores, labels = node.inputs[:2]
         if x is None or labels is None or labels.name != target.input or scores is None or scores.shape[1].__class__ is not int:
             continue
         classes, ignored = scores.shape[1], node.attributes.get("ignore_index")

@@ -17,6 +17,7 @@ from ..passes.expand import inline_calls
 from ..passes.gradient import check_types
 from ..passes.infer import infer
 from ..passes.marks import How, marked
+from ..passes.misfit import misfit
 from ..passes.prune import prune
 from ..passes.settle_ranks import settle_ranks
 from ..passes.simplify import simplify
@@ -133,7 +134,7 @@ def train(model: Model) -> None:
 
     running: dict[Value, Value] = {}  # where two nodes share them, the second goes on from the first
     for node in model.graph.edit():
-        if any(v is not None and v.type is None for v in node.inputs):
+        if any(v is not None and v.type is None for v in (*node.inputs, *node.outputs)) or misfit(node):
             continue  # what is behind it cannot be learned
         if node.op is ops.normalization.batch_normalization:
             x, scale, b, *statistics = node.inputs

@@ -18,5 +18,15 @@ FOUND: list[tuple[str, str, Case]] = [
         ),
     ),
     ("hostile", "an old ReduceMin without an input", Case(".onnx", b':\r\n\x0b"\tReduceMin')),
+    (
+        "hostile",
+        "a Resize of an opset before there was one, without scales",
+        Case(".onnx", b':\x1c\n\x0c\n\x02x2"\x06ResizeZ\x0c\n\x02x2\x12\x06\n\x04\x08\x01\x12\x00'),
+    ),
+    (
+        "hostile",
+        "a Cast without an input, in training",
+        Case(".onnx", b'::\n \x12\x0ctreeensemble"\x04Cast:\nai.onnx.mlb\x16\x12\x06\n\x04\x08\x01\x12\x00\n\x0ctreeensemble'),
+    ),
     ("hostile", "a DFT of an opset before there was one, without inputs", Case(".onnx", b':\x07\n\x05"\x03DFT')),
 ]

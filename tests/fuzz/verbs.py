@@ -94,7 +94,7 @@ def _data(model: Model, folder: Path) -> str:
         t = bind(v.type, {})
         if isinstance(t, TensorType) and t.shape and all(isinstance(d, int) for d in t.shape[1:]):
             shape = (EXAMPLES, *(d for d in t.shape[1:] if isinstance(d, int)))
-            if np.prod(shape, dtype=float) < 1e6 and v.name and "\0" not in v.name and len(v.name) < 1000:
+            if np.prod(shape, dtype=float) < 1e6 > max(shape) and v.name and "\0" not in v.name and len(v.name) < 1000:
                 arrays[v.name] = rng.random(shape).astype(
                     t.dtype if t.dtype in FLOATS and t.dtype.kind == "f" else "int64" if t.dtype.kind in "iu" else "f4"
                 )
