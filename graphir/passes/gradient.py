@@ -100,11 +100,12 @@ def _differentiated(model: Model, of: Names, wrt: Names, barriers: Mapping[str, 
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         with marked(model, **how) as marks:
-            reached, forward = (passed(model.graph, targets.values()), set(model.graph.nodes)) if wrt is None else (set(), set())
+            forward = set(model.graph.nodes)
             conventions = by_convention(model.graph, [marks.of(v) for v in targets.values()])
             found = gradients({marks.of(v): seeds[name] for name, v in targets.items()}, list(sources.values()))
             flowing = {name: dv for name, dv in zip(sources, found) if dv is not None}
             if wrt is None and len(flowing) < len(sources):
+                reached = passed(model.graph, targets.values())
                 left_out |= {a: why_none(v, reached, forward) for a, v in sources.items() if a not in flowing}
             for named in choices:
                 if not named.keys() & flowing.keys():

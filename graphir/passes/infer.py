@@ -133,15 +133,16 @@ class Inference:
         return []
 
     def _declared(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
-        from .upgrade import is_current
+        from .upgrade import is_current, types_of_old_form
 
         opset = opsets.get(node.op.domain)
-        if opset is None or is_current(node.op, opset):
-            if node.attributes and node.bodies:
-                self._bodies(node, opsets)
-            if missing := missing_input(node):
-                raise RuleError(missing)
-        return types_on(node, node.inputs, opsets)
+        if opset is not None and not is_current(node.op, opset):
+            return types_of_old_form(node, node.inputs, opset, opsets)
+        if node.attributes and node.bodies:
+            self._bodies(node, opsets)
+        if missing := missing_input(node):
+            raise RuleError(missing)
+        return node.op.infer(node.inputs, node.attributes, len(node.outputs))  # pyright: ignore[reportAttributeAccessIssue]
 
     def _retired(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
         """An operator that the newest opset no longer has, as Upsample and Scatter, is typed as what took its place."""

@@ -102,6 +102,8 @@ def marked(model: Model, **how: Unpack[How]) -> Iterator[Marks]:
 def by_convention(graph: Graph, targets: Iterable[Value]) -> dict[Value, str]:
     """The values from which a path leads to targets that gradients pass by convention, not as derivatives: rounding, and marks that stand. And which."""
     found: dict[Value, str] = {}
+    if not any(_convention(node) for inner in graph.walk() for node in inner.nodes):
+        return found
     behind = set(targets)
     for node in reversed(graph.nodes):
         made = [v for v in node.outputs if v in behind and v is not None]
@@ -117,12 +119,15 @@ def by_convention(graph: Graph, targets: Iterable[Value]) -> dict[Value, str]:
 
 def _convention(node: Node) -> str | None:
     """What a node does to gradients by convention, where it does."""
-    x = node.inputs[0] if node.inputs else None
-    if node.op in MARKS and x is not None:
-        return f"{x.name} is marked"
-    y = node.outputs[0] if node.outputs else None
-    small = node.op.name in ("Cast", "CastLike") and y is not None and isinstance(y.type, TensorType) and y.dtype in SMALL_FLOATS
-    return f"{node.op} of node {node.label!r} rounds" if node.op in CARRYING or small else None
+    if node.op in MARKS:
+        x = node.inputs[0] if node.inputs else None
+        return None if x is None else f"{x.name} is marked"
+    if node.op.name in ("Cast", "CastLike"):
+        y = node.outputs[0] if node.outputs else None
+        rounds = y is not None and isinstance(y.type, TensorType) and y.dtype in SMALL_FLOATS
+    else:
+        rounds = node.op in CARRYING
+    return f"{node.op} of node {node.label!r} rounds" if rounds else None
 
 
 def _meant(model: Model, pattern: str, kind: str) -> list[Value]:
