@@ -106,7 +106,7 @@ class Inference:
         """Type the values of a graph whose inputs are typed, bodies included."""
         for node in graph.nodes:
             types = self.node(node, opsets)
-            if types and any(v is not None for v in node.outputs[len(types) :]):
+            if 0 < len(types) < len(node.outputs) and any(v is not None for v in node.outputs[len(types) :]):
                 self.problems.append(Problem(node, f"{node.op} makes {len(types)} outputs; the node names {len(node.outputs)}"))
             for i, v in enumerate(node.outputs):
                 if v is not None:
