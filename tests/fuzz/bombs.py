@@ -17,7 +17,7 @@ from .bomb_times import TIME
 from .case import Case, Finding, Outcome
 from .hostile import smaller_onnx
 
-SECONDS = 5  # for a verb, on the wall and of the processor: what else runs does not count, and two threads do not count twice
+SECONDS = 5  # of the processor, for a verb, in its own thread: neither what else runs counts, nor threads of OpenBLAS that wait
 BOMBS: dict[str, Row] = {**RANKS, **DIMS, **MEMORY, **TIME}
 
 
@@ -38,18 +38,17 @@ class Bombs:
         """All verbs."""
         file = folder / f"model{case.suffix}"
         file.write_bytes(case.data)
-        took: list[tuple[str, float, float]] = []
+        took: list[tuple[str, float]] = []
 
         def timed(name: str) -> None:
-            took.append((name, time.process_time(), time.monotonic()))
+            took.append((name, time.thread_time()))
             step(name)
 
         traits = verbs.check(file, folder, timed)
-        took.append(("", time.process_time(), time.monotonic()))
-        for (name, *begin), (_, *end) in pairwise(took):
-            seconds = min(b - a for a, b in zip(begin, end))
-            if seconds > SECONDS + SECONDS_PER_BYTE * len(case.data):
-                raise Finding(f"{name}: more than {SECONDS} s", f"{seconds:.1f} s")
+        took.append(("", time.thread_time()))
+        for (name, begin), (_, end) in pairwise(took):
+            if end - begin > SECONDS + SECONDS_PER_BYTE * len(case.data):
+                raise Finding(f"{name}: more than {SECONDS} s", f"{end - begin:.1f} s")
         return Outcome("right" if any(t.endswith(": 0") for t in traits[2:]) else "rejected", traits)
 
     def smaller(self, case: Case) -> Iterator[Case]:
