@@ -3,10 +3,13 @@ numbers will be."""
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from graphir import Graph, TensorType, Value
 from graphir.ops import OPS, RuleError
+from graphir.ops._ranks import NUMBERS
+from test_ops import BY_NAME
 
 Row = Callable[[Value, Callable[..., Value]], object]  # of x, float32[2, 3], and what makes an input of a shape and a dtype
 
@@ -62,3 +65,19 @@ def test_a_count_that_is_open_is_not_refused() -> None:
             op("Resize")(x, None, None, any_),
         ):
             assert made is not None
+
+
+@pytest.mark.parametrize("shape", [(0,), (2,), (3, "N"), (0, 1)], ids=str)
+@pytest.mark.parametrize(("name", "operand"), [(name, operand) for name, operands in NUMBERS.items() for operand in operands.split()])
+def test_one_number_is_neither_none_nor_several(name: str, operand: str, shape: tuple[int | str, ...]) -> None:
+    """Whatever is known of the others; where one symbol may be 1, the run tells."""
+    graph, made = Graph("g"), BY_NAME[name]
+    i = [x.name for x in made.inputs].index(operand)
+    dtype = next(
+        (str(d) for d in ("int64", "bool", "float32") if np.dtype(d) in made.types.get(made.inputs[i].var or "", [np.dtype("int64")])),
+        "int64",
+    )
+    others = [None if x.optional else graph.input(x.name, TensorType("float32", None)) for x in made.inputs]
+    inputs = [graph.input("several", TensorType(dtype, shape)) if j == i else v for j, v in enumerate(others)]
+    with graph, pytest.raises(RuleError, match=rf"{name}: {operand} has shape .*; expected a scalar"):
+        made(*([graph] if made.takes_graph else []), *inputs)

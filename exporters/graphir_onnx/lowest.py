@@ -122,7 +122,7 @@ def imports(opsets: Mapping[str, int], graph: Graph, without: Collection[str] = 
     for domain in dict.fromkeys(node.op.domain for g in graph.walk() for node in g.nodes):
         if domain not in without:
             found.setdefault(domain, OPSETS.get(domain, 1))
-    return found or {"": OPSETS[""]}
+    return found or ({"": OPSETS[""]} if "" not in without else {})
 
 
 def _nodes(model: Model) -> Iterator[Node]:

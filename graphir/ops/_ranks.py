@@ -43,6 +43,15 @@ def _is_odd(t: Type | None, rank: int) -> bool:
     return product(t.shape) == 1
 
 
+def several(inputs: Sequence[Value | None], told: Sequence[tuple[int, int]]) -> tuple[int, Value] | None:
+    """The first input that should be one number and surely is none, or several; and its place."""
+    for place, rank in told:
+        v = inputs[place] if rank == 0 and place < len(inputs) else None
+        if v is not None and isinstance(v.type, TensorType) and v.type.shape and not _is_odd(v.type, 0):
+            return place, v
+    return None
+
+
 def in_rank(inputs: Sequence[Value | None], told: Sequence[tuple[int, int]]) -> Sequence[Value | None]:
     """The inputs, with a stand-in of the rank that is told where one that holds one element has another."""
     found = list(inputs)

@@ -28,5 +28,14 @@ FOUND: list[tuple[str, str, Case]] = [
         "a Cast without an input, in training",
         Case(".onnx", b'::\n \x12\x0ctreeensemble"\x04Cast:\nai.onnx.mlb\x16\x12\x06\n\x04\x08\x01\x12\x00\n\x0ctreeensemble'),
     ),
+    ("hostile", "a function without opsets", Case(".onnx", b":\x00\xca\x01\x00")),
+    (
+        "hostile",
+        "the gradient of a CumProd along an axis of no number",
+        Case(
+            ".onnx",
+            b':7\n\x17\n\x02x0\n\x02x1\x12\x04tile"\x07CumProd*\x08\x08\x00B\x02x1\x10\x07Z\n\n\x02x0\x12\x04\n\x02\x08\x01b\x06\n\x04tile',
+        ),
+    ),
     ("hostile", "a DFT of an opset before there was one, without inputs", Case(".onnx", b':\x07\n\x05"\x03DFT')),
 ]
