@@ -10,7 +10,7 @@ from ..ops.contributed import RETIRED
 from ..ops.versions import MALFORMED, CannotSay, is_current, raise_over, steps, version_at
 from ..tensors import Tensor
 from ..types import TensorType, Type
-from .misfit import stumbled
+from .misfit import misfit, stumbled
 
 __all__ = ["UpgradeError", "is_current", "replace_node", "types_of_old_form", "upgrade"]
 
@@ -171,6 +171,8 @@ def types_of_old_form(
         made = _raise(copy, opset)
         if made is None:
             op, known = copy.op, all(v is None or v.type is not None for v in copy.inputs)
+            if why := misfit(copy):
+                raise RuleError(why)
             return op.infer(copy.inputs, copy.attributes, len(copy.outputs)) if isinstance(op, Op) and known else [None] * len(copy.outputs)
         if bodies:
             from .infer import Inference

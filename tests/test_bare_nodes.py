@@ -1,0 +1,39 @@
+"""Nodes of any operator and opset with any number of inputs and no attributes: types, upgrade, compiling and gradients either take them or say what is wrong."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+import graphir
+from fuzz.errors import raw, stumble
+from graphir import Graph, Model, TensorType
+from graphir.ops import OPS, lookup
+from graphir.passes.infer import infer
+from graphir.passes.upgrade import upgrade
+
+NAMES = sorted({op.name for op in OPS.values() if not op.domain} | {"Upsample", "Scatter"})
+OPSETS = (1, 9, 12, 28)
+TYPES = (TensorType("float32", None), TensorType("float32", (2, 3)), TensorType("int64", ()))
+VERBS: dict[str, Callable[[Model], object]] = {"upgrade": upgrade, "compile": graphir.compile, "gradient": graphir.gradient}
+
+
+def bare(name: str, opset: int, count: int, given: TensorType) -> Model:
+    graph = Graph("bare")
+    inputs = tuple(graph.input(f"x{i}", given) for i in range(count))
+    graph.outputs = graph.append(lookup("", name), inputs, {}, [None], names=["y"]).outputs  # pyright: ignore[reportAttributeAccessIssue]
+    graph.needs_upgrade = True
+    return Model(graph, opsets={"": opset})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bare_node_is_taken_or_told(name: str) -> None:
+    for opset, count, given in itertools.product(OPSETS, range(5), TYPES):
+        model = bare(name, opset, count, given)
+        told = [str(problem) for problem in infer(model)]
+        assert not any(map(raw, told)), (opset, count, given, told)
+        for verb, run in VERBS.items():
+            try:
+                run(model.copy())
+            except Exception as e:
+                assert stumble(e) is None, (verb, opset, count, given, str(e))
