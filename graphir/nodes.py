@@ -39,7 +39,7 @@ class Operator:
 
     def attribute_order(self, name: str) -> tuple[int, str]:
         """By what attributes are sorted where their order means something: that of the signature, and by name where there is none."""
-        return 0, name
+        return 0, str(name)  # of a file, a name may be bytes
 
     def __str__(self) -> str:
         return ".".join(filter(None, (self.domain, self.name))) + (f":{self.overload}" if self.overload else "")

@@ -57,7 +57,7 @@ class Typed(Operator):
 
     def attribute_order(self, name: str) -> tuple[int, str]:
         """Where an attribute stands in the signature; others come after those, by name."""
-        return self._order.get(name, len(self._order)), name
+        return self._order.get(name, len(self._order)), str(name)  # of a file, a name may be bytes
 
     def _type_checks(self) -> list[tuple[str, frozenset[np.dtype], list[int], bool]]:
         """What is to be checked of the inputs: a type variable or an input's name, the allowed dtypes, the places, whether the last one repeats."""

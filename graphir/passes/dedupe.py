@@ -62,4 +62,4 @@ def is_pure(node: Node) -> bool:
 
 def _attributes(node: Node) -> tuple[tuple[str, type, Any], ...]:
     """The attributes in a form that can be compared: whole numbers, floats and text of one look stay apart."""
-    return tuple((k, type(node.attributes[k]), node.attributes[k]) for k in sorted(node.attributes))
+    return tuple((k, type(node.attributes[k]), node.attributes[k]) for k in sorted(node.attributes, key=str))

@@ -28,6 +28,7 @@ FOUND: list[tuple[str, str, Case]] = [
         "a Cast without an input, in training",
         Case(".onnx", b'::\n \x12\x0ctreeensemble"\x04Cast:\nai.onnx.mlb\x16\x12\x06\n\x04\x08\x01\x12\x00\n\x0ctreeensemble'),
     ),
+    ("hostile", "two bodies, one under a name that is not UTF-8", Case(".onnx", b":\x17\n\x15*\x0f\n\x0bthen_bran\xc6h2\x00*\x022\x00")),
     ("hostile", "a function without opsets", Case(".onnx", b":\x00\xca\x01\x00")),
     (
         "hostile",

@@ -261,6 +261,8 @@ def _otherwise(node: Node) -> bool:
         return any(
             not isinstance(t, TensorType) or t.dtype == STRING for v in (*node.inputs, *node.outputs) if v is not None for t in [v.type]
         )
+    if node.op.name == "SplitToSequence" and not node.attributes.get("keepdims", 1):
+        return True  # it drops any axis of size 1; docs/operators.md says when we do
     return node.op.name in UNCOMPARED - {"Loop", "Scan"}
 
 
