@@ -121,6 +121,6 @@ def in_file_order(model: Model) -> dict[Graph, list[Node]]:
 
 def _digest(model: Model) -> str:
     """What tells whether the nodes are still those of the file, and in its opsets."""
-    opsets = [sorted(x.opsets.items()) for x in (model, *model.functions.values())]
+    opsets = [sorted(x.opsets.items(), key=str) for x in (model, *model.functions.values())]
     nodes = [[[*n.op.key, *parts_of(n)[1:4]] for n in graph.nodes] for graph in model.graphs()]
     return hashlib.sha256(json.dumps([opsets, nodes]).encode()).hexdigest()

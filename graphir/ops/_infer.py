@@ -11,7 +11,7 @@ from ..dims import Expr, atoms, serial, unknown
 from ..dtypes import NAMES
 from ..ir import Graph, Operator, UnknownRank, Value
 from ..types import ShapeError, TensorType, Type
-from ._ranks import in_rank, ranks, several
+from ._ranks import in_rank, not_one_number, ranks
 from ._signature import OPERANDS, Input, Signature
 
 PLAIN = frozenset(("int", "float", "str", "dtype", "ints", "floats", "strs"))  # kinds of attributes that are compared by value
@@ -101,7 +101,7 @@ class Typed(Operator):
         if self.ranks:
             inputs = in_rank(inputs, self.ranks)
         try:
-            if self.ranks and (wrong := several(given, self.ranks)) is not None:
+            if self.ranks and (wrong := not_one_number(given, self.ranks)) is not None:
                 raise RuleError(f"{self.inputs[wrong[0]].name} has shape {list(wrong[1].shape)}; expected a scalar")
             self._check_types(inputs)
             if self._direct:

@@ -43,8 +43,8 @@ def _is_odd(t: Type | None, rank: int) -> bool:
     return product(t.shape) == 1
 
 
-def several(inputs: Sequence[Value | None], told: Sequence[tuple[int, int]]) -> tuple[int, Value] | None:
-    """The first input that should be one number and surely is none, or several; and its place."""
+def not_one_number(inputs: Sequence[Value | None], told: Sequence[tuple[int, int]]) -> tuple[int, Value] | None:
+    """The place and the value of the first input that should hold one number, but holds none or more; None where there is no such input."""
     for place, rank in told:
         v = inputs[place] if rank == 0 and place < len(inputs) else None
         if v is not None and isinstance(v.type, TensorType) and v.type.shape and not _is_odd(v.type, 0):

@@ -126,7 +126,8 @@ def expect_vectors(**inputs: Value | None) -> None:
 def expect_count(name: str, x: Value | None, count: int, why: str = "") -> None:
     """Raises RuleError where a 1-D input surely holds another number of elements, be they known or not. why: what follows the number, such as ", one for each axis"."""
     if x is not None and x.type.shape is not None and len(x.type.shape) == 1 and differ(x.type.shape, (count,)):
-        raise RuleError(f"{name} has {x.type.shape[0]} numbers; expected {count}{why}")
+        found = x.type.shape[0]
+        raise RuleError(f"{name} has {found} number{'' if found == 1 else 's'}; expected {count}{why}")
 
 
 def expect_float(name: str, dtype: str | None) -> None:

@@ -67,7 +67,7 @@ def pad(data: T, pads: Ints, constant_value: T | None = None, axes: Index | None
     expect_vectors(pads=pads, axes=axes)
     count = data.rank if axes is None else length_of(axes)
     if count is not None:
-        expect_count("pads", pads, 2 * count, f", two for each of {count} axes")
+        expect_count("pads", pads, 2 * count, ", two for each axis")
     places = range(data.rank) if axes is None else known_ints(axes)
     if places is None:
         return TensorType(data.dtype, unknowns(data.rank))

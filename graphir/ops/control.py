@@ -199,7 +199,7 @@ def _trips(m: Value | None, cond: Value | None, body: Graph) -> Dim:
 def _stacked(element: Type | None, trips: Dim, axis: int) -> Type:
     """The type of a scan output: its elements along a new axis."""
     if not isinstance(element, TensorType):
-        raise RuleError("a node of the body does not fit" if element is None else f"a scan output is {element}; expected a tensor")
+        raise RuleError("the type of a scan output is not known" if element is None else f"a scan output is {element}; expected a tensor")
     if element.shape is None:
         return element
     axis = axis_of(axis, len(element.shape) + 1, "the axis of a scan output")

@@ -32,7 +32,8 @@ def array_feature_extractor(x: T, y: Places) -> TensorType:
     """The elements of x at the places y along the last axis. A vector is one row."""
     if x.rank == 0:
         raise RuleError("x is a number; expected one axis or more")
-    outside = [i for i in known_ints(y) or () if isinstance(x.shape[-1], int) and not 0 <= i < x.shape[-1]]
+    size = x.shape[-1]
+    outside = [i for i in known_ints(y) or () if isinstance(size, int) and not -size <= i < size]
     if outside:
         raise RuleError(f"y holds {outside[0]}; the last axis of x has size {x.shape[-1]}")
     return TensorType(x.dtype, (*(x.shape[:-1] or (1,)), product(y.shape)))

@@ -67,7 +67,7 @@ def resize(
     places = list(range(x.rank)) if axes is None else [axis_of(a, x.rank, "an axis") for a in axes]
     if len(set(places)) < len(places):
         raise RuleError(f"axes are {places}; expected each once")
-    if roi is not None and coordinate_transformation_mode == "tf_crop_and_resize":
+    if roi is not None and coordinate_transformation_mode == "tf_crop_and_resize" and roi.shape != (0,):  # an empty one is left out
         expect_count("roi", roi, 2 * len(places), ", a start and an end for each axis")
     asked, dims = _asked(scales, sizes, len(places)), list(x.shape)
     olds = [dims[a] for a in places]

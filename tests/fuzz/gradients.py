@@ -65,7 +65,7 @@ class Gradients:
         feeds |= _seeds(found, feeds)
         want = wanted(found.model, names, outputs, feeds)
         nan = not all(np.isfinite(row.gradient) for row in wrong)
-        if wrong and (want is None or not _steep(model, want, nan)) and not unsteady(partial(_made, of), model, feeds, of):
+        if wrong and (want is None or not _steep(model, {**feeds, **want}, nan)) and not unsteady(partial(_made, of), model, feeds, of):
             raise Finding("a gradient other than the difference", f"{report}\n{model}")
         if want is not None:
             elsewhere(found.model, [feeds], [want], outputs, step)
@@ -86,11 +86,13 @@ def _steep(model: Model, values: Values, nan: bool) -> bool:
     """Whether no difference tells what a gradient is: something is huge or no number, be it a slope, or a value. nan: whether a gradient is no number,
     as that of Pow to its exponent is where its base is negative.
     """
-    if nan and any(node.op.name == "Pow" for graph in model.graphs() for node in graph.nodes):
-        return True
     addresses = model.addresses()
     forward = {a: x for a, x in values.items() if a in addresses}
     forward |= {a: w.tensor.array for a, w in model.weights.items() if isinstance(w.tensor, Tensor)}
+    at = {v: forward.get(a) for a, v in addresses.items()}
+    bases = [node.inputs[0] for graph in model.graphs() for node in graph.nodes if node.op.name == "Pow"]
+    if nan and any((x := at.get(v) if v is not None else None) is None or (x <= 0).any() for v in bases):
+        return True
     infinite = any(np.isinf(x).any() for x in values.values() if isinstance(x, np.ndarray) and x.dtype.kind == "f")
     return not sane(forward) or (nan and infinite)
 
