@@ -6,11 +6,14 @@ from collections.abc import Callable
 import pytest
 
 import graphir
+from fuzz.build import plain
 from fuzz.errors import raw, stumble
 from graphir import Graph, Model, TensorType
-from graphir.ops import OPS, lookup
+from graphir.ops import OPS, Op, lookup
 from graphir.passes.infer import infer
 from graphir.passes.upgrade import upgrade
+from graphir.types import OptionalType, SequenceType
+from test_ops import BY_NAME, ROWS
 
 NAMES = sorted({op.name for op in OPS.values() if not op.domain} | {"Upsample", "Scatter"})
 OPSETS = (1, 9, 12, 28)
@@ -37,3 +40,22 @@ def test_a_bare_node_is_taken_or_told(name: str) -> None:
                 run(model.copy())
             except Exception as e:
                 assert stumble(e) is None, (verb, opset, count, given, str(e))
+
+
+OTHERS = (SequenceType(TensorType("float32", (2,))), OptionalType(TensorType("int64", ())), SequenceType(TensorType("int64", None)))
+
+
+@pytest.mark.parametrize("op", BY_NAME.values(), ids=str)
+def test_a_list_in_the_place_of_a_tensor_is_taken_or_told(op: Op) -> None:
+    for row in [row for row in ROWS[op.name][:3] if plain(row)]:
+        arrays = row.arrays()
+        given = arrays if any(i.variadic for i in op.inputs) else arrays + [None] * (len(op.inputs) - len(arrays))
+        outputs = {"outputs": row.outputs} if op.counts_outputs and row.outputs is not None else {}
+        for place, other in itertools.product(range(len(given)), OTHERS):
+            graph = Graph("g")
+            inputs = [None if x is None else graph.weight(f"w{i}", x) for i, x in enumerate(given)]
+            inputs[place] = graph.input("other", other)
+            try:
+                op(*([graph] if op.takes_graph else []), *inputs, **row.attributes, **outputs)
+            except Exception as e:
+                assert stumble(e) is None, (place, other, str(e))

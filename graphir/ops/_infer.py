@@ -113,6 +113,13 @@ class Typed(Operator):
         except (RuleError, ShapeError) as e:
             types = ", ".join(str(v.type) if v is not None else "-" for v in given)
             raise RuleError(f"{self.name}: {e} (inputs: {types or 'none'})") from None
+        except AttributeError:  # what a rule asks of a tensor
+            other = next((v for v in given if v is not None and v.type.__class__ is not TensorType), None)
+            if other is None:
+                raise
+            raise RuleError(
+                f"{self.name} cannot take {other.name}, which is {other.type or 'of unknown type'}; expected a tensor"
+            ) from None
 
     def _infer(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
         if self.counts_outputs:

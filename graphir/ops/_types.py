@@ -119,6 +119,8 @@ def length_of(x: Value) -> int | None:
 def expect_vectors(**inputs: Value | None) -> None:
     """Raises RuleError where one of these, given by name, surely has not one axis."""
     for name, x in inputs.items():
+        if x is not None and not isinstance(x.type, TensorType):
+            raise RuleError(f"{name} is {x.type}; expected a tensor of one axis")
         if x is not None and x.type.shape is not None and len(x.type.shape) != 1:
             raise RuleError(f"{name} has shape {list(x.type.shape)}; expected one axis")
 
