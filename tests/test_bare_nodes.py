@@ -8,7 +8,7 @@ import pytest
 import graphir
 from fuzz.build import plain
 from fuzz.errors import raw, stumble
-from graphir import Graph, Model, TensorType
+from graphir import Graph, Model, TensorType, Value
 from graphir.ops import OPS, Op, lookup
 from graphir.passes.infer import infer
 from graphir.passes.upgrade import upgrade
@@ -53,7 +53,7 @@ def test_a_list_in_the_place_of_a_tensor_is_taken_or_told(op: Op) -> None:
         outputs = {"outputs": row.outputs} if op.counts_outputs and row.outputs is not None else {}
         for place, other in itertools.product(range(len(given)), OTHERS):
             graph = Graph("g")
-            inputs = [None if x is None else graph.weight(f"w{i}", x) for i, x in enumerate(given)]
+            inputs: list[Value | None] = [None if x is None else graph.weight(f"w{i}", x) for i, x in enumerate(given)]
             inputs[place] = graph.input("other", other)
             try:
                 op(*([graph] if op.takes_graph else []), *inputs, **row.attributes, **outputs)
