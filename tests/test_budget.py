@@ -3,6 +3,7 @@
 import _thread
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -351,9 +352,11 @@ def test_a_verb_leaves_the_bounds_of_the_process_as_they_were(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("error", [None, ValueError("its own")], ids=["a result", "an error"])
-def test_time_that_is_up_as_the_work_ends(error: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_that_is_up_as_the_work_ends(error: Exception | None, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """The interrupt comes when the work is done already: it is told as any other, and nothing ends the process afterwards."""
     ended: list[int] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     begun, interrupt = threading.Event(), _thread.interrupt_main
     monkeypatch.setattr("os._exit", ended.append)
     monkeypatch.setattr(cli_limits, "GRACE", 0.1)

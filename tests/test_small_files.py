@@ -86,7 +86,7 @@ RANKS: dict[str, tuple[Callable[[], ModelProto], str]] = {
         lambda: model([node("Squeeze", ["x", "a"], ["y"])], weights=[constant("a", np.arange(10**5))]), "axes has 100000 numbers; data has rank 1"
     ),
     "Slice": (lambda: model([node("Slice", ["x", "a", "a"], ["y"])], [info("x"), ints("a", BIG)]), "data has rank 1"),
-    "Pad": (lambda: model([node("Pad", ["x", "a", "", "a"], ["y"])], [info("x"), ints("a", BIG)]), ""),
+    "Pad": (lambda: model([node("Pad", ["x", "a", "", "a"], ["y"])], [info("x"), ints("a", BIG)]), "pads has .* two for each axis"),
     "ReduceSum": (lambda: model([node("ReduceSum", ["x", "a"], ["y"], keepdims=0)], [info("x"), ints("a", BIG)]), ""),
     "Split": (lambda: model([node("Split", ["x", "a"], ["y"])], [info("x"), ints("a", BIG)]), "but 1 outputs are asked for"),
     "Gather": (lambda: model(chain(9, lambda a, b: [node("Gather", [a, a], [b])]), [ints("x", 1, 1)]), TOO_MANY),

@@ -135,7 +135,7 @@ def sane(values: Mapping[str, Any]) -> bool:
 def _sane(x: Any) -> bool:
     if isinstance(x, list | tuple):
         return all(map(_sane, x))
-    if not isinstance(x, np.ndarray) or x.dtype.kind in "OUSbc":
+    if not isinstance(x, np.ndarray | np.generic) or x.dtype.kind in "OUSbc":
         return True
     with np.errstate(all="ignore"):
         return bool((np.abs(x.astype("float64")) < 1e6).all())
