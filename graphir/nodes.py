@@ -212,10 +212,11 @@ class Node:
     @property
     def bodies(self) -> dict[str, "Graph"]:
         """The graphs among the attributes, in the same order; those of a tuple as `name[0]`, `name[1]`, ..."""
+        graphs = self.graph_attributes
+        if not graphs:  # as most nodes: this is asked often
+            return graphs
         found: dict[str, Any] = {}
-        if not self.attributes or not self.op.may_have_bodies:  # as most nodes: this is asked often
-            return found
-        for name, x in self.graph_attributes.items():
+        for name, x in graphs.items():
             if not isinstance(x, tuple):
                 found[name] = x
                 continue

@@ -9,6 +9,7 @@ import pytest
 import graphir
 from graphir import Graph, Model, TensorType, Value, ops
 from graphir.cli import main
+from graphir.ops import Operator
 from graphir.ops._gradient import shaped_as
 from graphir.ops._op import T, op
 from graphir.passes.infer import infer
@@ -179,3 +180,15 @@ def test_a_gradient_that_is_zero_agrees_with_one_that_is() -> None:
     graph.output(ops.reduce.reduce_sum(ops.activation.softmax(x), keepdims=0), "y")
     (row,) = graphir.check_gradient(Model(graph)).rows
     assert row.ok and abs(row.gradient) < 1e-12
+
+
+def test_what_a_foreign_node_makes_is_told_where_other_operators_would_read_it() -> None:
+    """Those that take the place of LinearAttention in double precision ask for its type."""
+    graph = Graph("g")
+    x = graph.input("x", TensorType("float32", (1, 2, 4)))
+    foreign = graph.append(Operator("com.x", "Frobnicate"), (x,), {}, [None], "frob").outputs[0]
+    attended = ops.lookup("", "LinearAttention")
+    graph.append(attended, (x, x, foreign), {"q_num_heads": 1, "kv_num_heads": 1}, [None, None], "attended")
+    graph.output(ops.elementwise.exp(x), "y")
+    with pytest.raises(TypeError, match="com.x.Frobnicate of frob: no such operator is declared"):
+        graphir.check_gradient(Model(graph), "y", "x")

@@ -8,10 +8,9 @@ from graphir import GradientError, Graph, Model, TensorType, ops, training
 from graphir.ops import Operator
 
 RNG = np.random.default_rng
-
-
 UNREAD = """
-    BatchNormalization Cast Clip Concat Dropout DynamicQuantizeLinear If Loop MatMulInteger Mul QuantizeLinear Reshape Softmax SoftmaxCrossEntropyLoss Squeeze
+    BatchNormalization Cast Clip Concat Dropout DynamicQuantizeLinear If Loop MatMulInteger Mul QuantizeLinear Reshape
+    Softmax SoftmaxCrossEntropyLoss Squeeze
 """
 
 
@@ -28,9 +27,8 @@ def linear() -> Model:
 def test_a_node_that_nobody_reads_may_be_malformed(name: str, count: int) -> None:
     model = linear()
     model.graph.append(ops.OPS["", name], (model.graph.inputs[0],) * count, {}, [TensorType("float32", None)])
-    assert np.isfinite(
-        training.fit(model, {"x": RNG(1).standard_normal((8, 4)).astype("float32"), "y": np.arange(8) % 3}, epochs=1).history[0]["loss"]
-    )
+    data = {"x": RNG(1).standard_normal((8, 4)).astype("float32"), "y": np.arange(8) % 3}
+    assert np.isfinite(training.fit(model, data, epochs=1).history[0]["loss"])
 
 
 ENDS = {

@@ -21,6 +21,12 @@ MEMO = 256  # calls of one op whose types are remembered
 LONGEST = 1000  # characters of what a rule says: attributes and shapes may be endless
 
 
+def no_tensor(op: Operator, inputs: Sequence[Value | None]) -> str | None:
+    """Which input is no tensor; None where all are."""
+    other = next((v for v in inputs if v is not None and v.type.__class__ is not TensorType), None)
+    return None if other is None else f"{op} cannot take {other.name}, which is {other.type or 'of unknown type'}; expected a tensor"
+
+
 class RuleError(TypeError):
     """Raised by a type rule: the op cannot take these inputs or attributes. Says what was found and what was expected, the middle left out of a long text."""
 
@@ -114,12 +120,9 @@ class Typed(Operator):
             types = ", ".join(str(v.type) if v is not None else "-" for v in given)
             raise RuleError(f"{self.name}: {e} (inputs: {types or 'none'})") from None
         except AttributeError:  # what a rule asks of a tensor
-            other = next((v for v in given if v is not None and v.type.__class__ is not TensorType), None)
-            if other is None:
-                raise
-            raise RuleError(
-                f"{self.name} cannot take {other.name}, which is {other.type or 'of unknown type'}; expected a tensor"
-            ) from None
+            if why := no_tensor(self, given):
+                raise RuleError(why) from None
+            raise
 
     def _infer(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
         if self.counts_outputs:

@@ -44,7 +44,7 @@ def _is_odd(t: Type | None, rank: int) -> bool:
 
 
 def not_one_number(inputs: Sequence[Value | None], told: Sequence[tuple[int, int]]) -> tuple[int, Value] | None:
-    """The place and the value of the first input that should hold one number, but holds none or more; None where there is no such input."""
+    """The place and the value of the first input that should hold one number, but holds none or more; None without one."""
     for place, rank in told:
         v = inputs[place] if rank == 0 and place < len(inputs) else None
         if v is not None and isinstance(v.type, TensorType) and v.type.shape and not _is_odd(v.type, 0):

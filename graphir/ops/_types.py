@@ -119,14 +119,15 @@ def length_of(x: Value) -> int | None:
 def expect_vectors(**inputs: Value | None) -> None:
     """Raises RuleError where one of these, given by name, surely has not one axis."""
     for name, x in inputs.items():
-        if x is not None and not isinstance(x.type, TensorType):
-            raise RuleError(f"{name} is {x.type}; expected a tensor of one axis")
         if x is not None and x.type.shape is not None and len(x.type.shape) != 1:
             raise RuleError(f"{name} has shape {list(x.type.shape)}; expected one axis")
 
 
 def expect_count(name: str, x: Value | None, count: int, why: str = "") -> None:
-    """Raises RuleError where a 1-D input surely holds another number of elements, be they known or not. why: what follows the number, such as ", one for each axis"."""
+    """Raises RuleError where a 1-D input surely holds another number of elements, be they known or not.
+
+    why: what follows the number, such as ", one for each axis".
+    """
     if x is not None and x.type.shape is not None and len(x.type.shape) == 1 and differ(x.type.shape, (count,)):
         found = x.type.shape[0]
         raise RuleError(f"{name} has {found} number{'' if found == 1 else 's'}; expected {count}{why}")

@@ -16,7 +16,7 @@ from ._elementwise import binary, met, unary, variadic
 from ._gradient import CONVERTING, declare_none, is_float
 from ._op import T1, T2, DType, RuleError, T, op
 from ._straight import where_within
-from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, STRINGS, broadcast, computed, dtypes, fits
+from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, STRINGS, broadcast, computed, dtypes
 
 _unary = partial(unary, __name__)
 _binary = partial(binary, __name__)
@@ -155,9 +155,6 @@ def where_gradient(dy, y, condition, x, other):
 @op("Clip", since=13, T=NUMERIC)
 def clip(input: T, min: T | None = None, max: T | None = None) -> TensorType:
     """input, at least the scalar `min` and at most the scalar `max`; `max` where min > max."""
-    for name, bound in (("min", min), ("max", max)):  # exporters write scalars of shape [1], too
-        if bound is not None and not fits(bound.shape, (1,) * input.rank):
-            raise RuleError(f"{name} has shape {list(bound.shape)}; expected a scalar")
     if input.known is None:
         return input.type
     known = input.known

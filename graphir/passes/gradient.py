@@ -22,7 +22,7 @@ from .expand import inline_calls
 from .gradient_nodes import replace_gradient_nodes
 from .infer import Problem, infer
 from .left_out import NUMBERS, blocked, first_output, in_attributes, notes, passed, quantized, why_none
-from .lift import lift
+from .lift import lift_choices
 from .marks import How, Names, by_convention, marked
 from .misfit import misfit
 from .prune import prune
@@ -93,10 +93,7 @@ def _differentiated(model: Model, of: Names, wrt: Names, barriers: Mapping[str, 
         check_types(model, targets.values(), problems)
         choices = find_sources(model, targets, expect_names(wrt, "wrt"))
         left_out = _left_out(model, targets, choices[0], barriers) if wrt is None else {}
-        named_at_all = {a: v for named in choices for a, v in named.items()}
-        sources = lift(model, named_at_all)
-        lifted = {v: sources[a] for a, v in named_at_all.items()}
-        targets = {name: lifted.get(v, v) for name, v in targets.items()}  # a Constant among them has become a weight
+        sources, targets = lift_choices(model, choices, targets)
         kept = {v for g in model.graph.walk() for v in g.values()}
         seeds = {name: _seed(model.graph, name, v) for name, v in targets.items()}
         with marked(model, **how) as marks:

@@ -78,13 +78,25 @@ def infer_or_declare(model: Model) -> list[Problem]:
 
 def types_on(node: Node, inputs: Sequence[Value | None], opsets: Mapping[str, int]) -> list[Type | None]:
     """The types of the outputs of a node of a declared operator on other inputs. Raises RuleError and what a rule may stumble over."""
-    from .upgrade import is_current, types_of_old_form
+    return _typed(node, inputs, _old_opset(node, opsets), opsets)
 
-    op, opset = node.op, opsets.get(node.op.domain)
-    assert isinstance(op, Op)
-    if opset is not None and not is_current(op, opset):
-        return types_of_old_form(node, inputs, opset, opsets)
-    return op.infer(inputs, node.attributes, len(node.outputs))
+
+def _old_opset(node: Node, opsets: Mapping[str, int]) -> int | None:
+    """The opset of a node that stands in an old form; None where it stands in the declared one."""
+    from .upgrade import is_current
+
+    opset = opsets.get(node.op.domain)
+    return None if opset is None or is_current(node.op, opset) else opset
+
+
+def _typed(node: Node, inputs: Sequence[Value | None], old: int | None, opsets: Mapping[str, int]) -> list[Type | None]:
+    """As `types_on`. old: what `_old_opset` gives."""
+    from .upgrade import types_of_old_form
+
+    if old is not None:
+        return types_of_old_form(node, inputs, old, opsets)
+    assert isinstance(node.op, Op)
+    return node.op.infer(inputs, node.attributes, len(node.outputs))
 
 
 class Inference:
@@ -133,23 +145,18 @@ class Inference:
         return []
 
     def _declared(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
-        from .upgrade import is_current, types_of_old_form
-
-        opset = opsets.get(node.op.domain)
-        if opset is not None and not is_current(node.op, opset):
-            return types_of_old_form(node, node.inputs, opset, opsets)
-        if node.attributes and node.bodies:
-            self._bodies(node, opsets)
-        if missing := missing_input(node):
-            raise RuleError(missing)
-        return node.op.infer(node.inputs, node.attributes, len(node.outputs))  # pyright: ignore[reportAttributeAccessIssue]
+        old = _old_opset(node, opsets)
+        if old is None:
+            if node.attributes and node.bodies:
+                self._bodies(node, opsets)
+            if missing := missing_input(node):
+                raise RuleError(missing)
+        return _typed(node, node.inputs, old, opsets)
 
     def _retired(self, node: Node, opsets: Mapping[str, int]) -> list[Type | None]:
         """An operator that the newest opset no longer has, as Upsample and Scatter, is typed as what took its place."""
-        from .upgrade import is_current, types_of_old_form
-
-        opset = opsets.get(node.op.domain)
-        return [] if opset is None or is_current(node.op, opset) else types_of_old_form(node, node.inputs, opset, opsets)
+        old = _old_opset(node, opsets)
+        return [] if old is None else _typed(node, node.inputs, old, opsets)
 
     def _bodies(self, node: Node, opsets: Mapping[str, int]) -> None:
         """Type the bodies of a node.

@@ -26,7 +26,7 @@ from .gradient import (
     no_path,
     prepared,
 )  # fmt: skip
-from .lift import lift
+from .lift import lift_choices
 
 __all__ = ["GradientError", "PushedForward", "jvp", "push_forward", "tangents"]
 
@@ -57,10 +57,7 @@ def push_forward(model: Model, of: Names = None, wrt: Names = None) -> PushedFor
         targets = find_targets(model, expect_names(of, "of") or [v.name for v in model.outputs if is_float_tensor(v)] or None)
         check_types(model, targets.values(), problems)
         choices = find_sources(model, targets, expect_names(wrt, "wrt"), inputs_alone=True)
-        named_at_all = {a: v for named in choices for a, v in named.items()}
-        sources = lift(model, named_at_all)
-        lifted = {v: sources[a] for a, v in named_at_all.items()}
-        targets = {name: lifted.get(v, v) for name, v in targets.items()}  # a Constant among them has become a weight
+        sources, targets = lift_choices(model, choices, targets)
         kept = {v for g in model.graph.walk() for v in g.values()}
         taken = {a: model.graph.input(model.graph.first_free("v", a), TensorType(v.dtype, v.type.shape)) for a, v in sources.items()}
         made = tangents(list(targets.values()), {v: taken[a] for a, v in sources.items()})

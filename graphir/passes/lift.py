@@ -1,6 +1,6 @@
 """Weights of bodies, and what Constant nodes hold, as weights of the main graph."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -18,6 +18,16 @@ def lift(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
     for graph in {v.graph for v in values.values() if v.node is not None}:
         graph.sweep()
     return found
+
+
+def lift_choices(
+    model: Model, choices: Iterable[Mapping[str, Value]], targets: Mapping[str, Value]
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """`lift` of all values of the choices; and the targets, where a Constant among them has become a weight."""
+    named = {address: v for choice in choices for address, v in choice.items()}
+    found = lift(model, named)
+    moved = {v: found[address] for address, v in named.items()}
+    return found, {name: moved.get(v, v) for name, v in targets.items()}
 
 
 def _lifted(model: Model, address: str, v: Value) -> Value:

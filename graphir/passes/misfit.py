@@ -5,8 +5,8 @@ from typing import Any
 
 from ..nodes import Node, Ref
 from ..ops import Op, normalized
+from ..ops._infer import no_tensor
 from ..tensors import Tensor
-from ..types import TensorType
 
 STUMBLES = (
     TypeError,
@@ -90,10 +90,8 @@ def _exceeds_64_bits(x: Any) -> bool:
 def stumbled(node: Node, error: Exception) -> str:
     """Why a rule or a decomposition stumbled over a node, as far as that can be told."""
     values = ", ".join("-" if v is None else str(v.type) for v in node.inputs)
-    other = next((v for v in node.inputs if v is not None and not isinstance(v.type, TensorType)), None)
-    if other is not None and isinstance(error, AttributeError):  # what a rule asks of a tensor
-        return misfit(node) or f"{node.op} cannot take {other.name}, which is {other.type or 'of unknown type'}; expected a tensor"
-    return misfit(node) or f"{node.op} cannot take its inputs or attributes: {error} (inputs: {values or 'none'})"
+    other = no_tensor(node.op, node.inputs) if isinstance(error, AttributeError) else None  # what a rule asks of a tensor
+    return misfit(node) or other or f"{node.op} cannot take its inputs or attributes: {error} (inputs: {values or 'none'})"
 
 
 @functools.cache

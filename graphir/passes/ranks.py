@@ -23,8 +23,7 @@ def told_by_readers(graph: Graph, infer: Infer) -> dict[Value, TensorType]:
     wanted: dict[Value, int] = {}
     trials = 0
     for inner in graph.walk():
-        read = (v.type for node in inner.nodes for v in node.inputs if v is not None)
-        if any(t.__class__ is TensorType and t.shape is None for t in read):  # `_is_open` said in place: most graphs are asked no more
+        if any(map(_is_open, {v for node in inner.nodes for v in node.inputs if v is not None})):
             for node in reversed(inner.nodes):
                 asked = list(
                     dict.fromkeys(v for v in node.inputs if v is not None and v.graph is inner and _is_open(v) and v not in wanted)

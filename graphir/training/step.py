@@ -134,6 +134,8 @@ def train(model: Model) -> None:
 
     running: dict[Value, Value] = {}  # where two nodes share them, the second goes on from the first
     for node in model.graph.edit():
+        if node.op not in (ops.normalization.batch_normalization, ops.normalization.dropout):
+            continue
         if any(v is not None and v.type is None for v in (*node.inputs, *node.outputs)) or misfit(node):
             continue  # what is behind it cannot be learned
         if node.op is ops.normalization.batch_normalization:
@@ -142,7 +144,7 @@ def train(model: Model) -> None:
             y, *moved = ops.normalization.batch_normalization(x, scale, b, *[running.get(v, v) for v in statistics], **attributes)  # pyright: ignore[reportArgumentType, reportCallIssue]
             running.update((v, new) for v, new in zip(statistics, moved) if isinstance(v, Weight))
             replace_node(node, [y, *moved])
-        elif node.op is ops.normalization.dropout:
+        else:
             data, ratio, *_ = (*node.inputs, None)
             replace_node(node, ops.normalization.dropout(data, ratio, True, **node.attributes))  # pyright: ignore[reportArgumentType]
     for weight, value in running.items():

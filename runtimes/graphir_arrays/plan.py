@@ -72,9 +72,9 @@ class Plan:
         problems = Inference(self.model, trust_declared=False).graph(self.model.graph, self.model.opsets)
         sure = next((p for p in problems if p.node.graph is self.model.graph), None)  # a body may never run
         if sure is not None:
-            within = {g for body in sure.node.bodies.values() for g in body.walk()}
-            inner = next((p for p in problems if p.node.graph in within), None)
-            raise ValueError(f"{sure}: {inner}" if inner is not None else str(sure))
+            inside = set(sure.node.inner())
+            cause = next((f"; in its body {p}" for p in problems if p.node in inside), "")
+            raise ValueError(f"{sure}{cause}")
 
     def is_known(self, v: Value) -> bool:
         """Whether the contents of a node's output follow from the input types alone: then the node need not run."""

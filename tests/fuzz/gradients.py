@@ -1,7 +1,6 @@
 """Gradients of random valid graphs: along random directions they are what differences say, and ONNX Runtime makes the same of them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -65,7 +64,11 @@ class Gradients:
         feeds |= _seeds(found, feeds)
         want = wanted(found.model, names, outputs, feeds)
         nan = not all(np.isfinite(row.gradient) for row in wrong)
-        if wrong and (want is None or not _steep(model, {**feeds, **want}, nan)) and not unsteady(partial(_made, of), model, feeds, of):
+        if (
+            wrong
+            and (want is None or not _steep(model, {**feeds, **want}, nan))
+            and not unsteady(lambda m, f: interpreted(m, of, f), model, feeds, of)
+        ):
             raise Finding("a gradient other than the difference", f"{report}\n{model}")
         if want is not None:
             elsewhere(found.model, [feeds], [want], outputs, step)
@@ -97,14 +100,11 @@ def _steep(model: Model, values: Values, nan: bool) -> bool:
     return not sane(forward) or (nan and infinite)
 
 
-def _made(of: Sequence[str], model: Model, feeds: Values) -> Values:
-    return interpreted(model, of, feeds)
-
-
 def _seeds(found: Differentiated, feeds: Values) -> Values:
     """What outputs of several elements are multiplied with."""
     inputs = {v.name for v in found.model.inputs}
     of = {name: seed.name for name, seed in found.seeds.items() if seed.name in inputs}
-    shapes = {name: np.shape(x) for name, x in interpreted(found.model, list(of), feeds).items()} if of else {}
+    made = wanted(found.model, [], list(of), feeds) if of else {}
+    shapes = {name: np.shape(x) for name, x in (made or {}).items()}  # none where a kernel refuses what it is fed
     rng = np.random.default_rng(0)
     return {of[name]: np.asarray(rng.standard_normal(shape)).astype(found.seeds[name].dtype) for name, shape in shapes.items()}

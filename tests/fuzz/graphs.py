@@ -30,7 +30,7 @@ from .worker import REFEREE
 LIMITS = Limits(memory=64 << 20, trips=1000, seconds=8)
 STRICT = (  # refusals of ours that ONNX Runtime does not share
     "PRelu: slope has shape",  # the standard does
-    "the type of a scan output is not known",  # where a node of a Loop does not fit, and there are no trips
+    "; in its body node ",  # a node of a Loop does not fit, and there are no trips
     "is run as other operators, for which the rank of",  # branches of an If make other ranks; we say what to declare
 )
 TURNS = (0, 1, 0, 2, 1, 3)  # which of the sizes come one after another
@@ -154,14 +154,16 @@ def _refused(e: Exception, model: Model, feeds: Values, want: Values | None, out
 
 def _same(got: Values, want: Values, model: Model, feeds: Values, names: Sequence[str], who: str) -> None:
     if any(node.op.name in ("Loop", "Scan") for graph in model.graphs() for node in graph.nodes):
-        got = {n: x for n, x in got.items() if not (_is_empty(x) and _is_empty(want[n]))}  # without trips, dims may show or not
+        got = {n: x for n, x in got.items() if not _are_empty(x, want[n])}  # without trips, dims may show or not
     said = differing(got, want, coarsest(model))
     if said is not None and not unsteady(lambda m, f: interpreted(m, names, f), model, feeds, names):
         raise Finding(f"other than {who}", f"{said}\n{model}")
 
 
-def _is_empty(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and not x.size
+def _are_empty(x: Any, y: Any) -> bool:
+    """Whether both are arrays of one type and as many axes, without elements."""
+    arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
+    return arrays and x.dtype == y.dtype and x.ndim == y.ndim and not x.size and not y.size
 
 
 def _fetches(
