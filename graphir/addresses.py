@@ -5,6 +5,7 @@ Where that was given already, as to the bodies of another node of the same name,
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from .nodes import Node, Value
@@ -19,7 +20,7 @@ def addressed(graph: "Graph", prefix: str = "", branches: bool = True) -> Iterat
     """A graph and its bodies, each with what addresses in it begin with. branches: whether the names of branches are among that."""
     yield prefix, graph
     for node in graph.nodes:
-        bodies = node.bodies
+        bodies = node.bodies if node.attributes else {}
         for name, body in bodies.items():
             inner = f"{prefix}{node.label}/" + (f"{name}/" if branches and len(bodies) > 1 else "")
             yield from addressed(body, inner, branches)
@@ -27,17 +28,17 @@ def addressed(graph: "Graph", prefix: str = "", branches: bool = True) -> Iterat
 
 def addresses_of_values(graph: "Graph") -> dict[str, Value]:
     """The values of a graph and its bodies, by address."""
-    return _told_apart((prefix + v.name, v) for prefix, inner in addressed(graph) for v in inner.values())
+    found = {v.name: v for v in graph.values()}  # names in one graph differ
+    return _told_apart(found, ((prefix + v.name, v) for prefix, inner in islice(addressed(graph), 1, None) for v in inner.values()))
 
 
 def addresses_of_nodes(graph: "Graph") -> dict[str, Node]:
     """The nodes of a graph and its bodies, by address: a node without a name is called as its first output."""
-    return _told_apart((prefix + node.label, node) for prefix, inner in addressed(graph) for node in inner.nodes)
+    return _told_apart({}, ((prefix + node.label, node) for prefix, inner in addressed(graph) for node in inner.nodes))
 
 
-def _told_apart(named: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """What is named, each under a name of its own."""
-    found: dict[str, T] = {}
+def _told_apart(found: dict[str, T], named: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """What is found and what is named, each under a name of its own."""
     tried: dict[str, int] = {}  # the number that was given last, of those that were met more than once
     for address, x in named:
         if address in found:

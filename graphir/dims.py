@@ -220,6 +220,8 @@ def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """`dim` with the symbols named in `sizes` replaced. Raises ZeroDivisionError and ValueError where the sizes do not fit."""
     if isinstance(dim, int):
         return dim
+    if dim.is_atom and isinstance(atom := dim.terms[0][0][0], Symbol):
+        return sizes.get(atom.name, dim) if isinstance(atom.name, str) else dim
     return _exchanged(dim, lambda s: sizes.get(s.name) if isinstance(s.name, str) else None)
 
 

@@ -30,8 +30,8 @@ def check_call(inputs: Sequence[Value], feeds: Any, fetch: Any) -> None:
 def check_names(inputs: Sequence[Value], feeds: Iterable[str]) -> None:
     """Raises ValueError for a feed that no input has the name of."""
     names = {v.name for v in inputs}
-    unknown = next((name for name in feeds if name not in names), None)
-    if unknown is not None:
+    if not names.issuperset(feeds):
+        unknown = next(name for name in feeds if name not in names)
         raise ValueError(f"no input {unknown!r}; the inputs are {', '.join(map(_typed, inputs)) or 'none'}{near(str(unknown), names)}")
 
 

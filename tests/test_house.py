@@ -142,7 +142,7 @@ def test_operators_keep_their_annotations():
 def test_files_and_functions_are_short_and_well_named(path):
     text = path.read_text()
     lines = text.count("\n")
-    assert lines <= 400
+    assert lines <= 500
     named = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
     lengths = {n.name: (n.end_lineno or 0) - n.lineno + 1 for n in named if not isinstance(n, ast.ClassDef)}
     assert not {name: lines for name, lines in lengths.items() if lines > 60}

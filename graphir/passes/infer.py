@@ -10,6 +10,7 @@ from ..dims import Dim, Expr, serial, unknown
 from ..ir import Graph, Node, UnknownRank, Value, Weight
 from ..model import Model
 from ..ops import Op, RuleError
+from ..ops.versions import is_current
 from ..plugins import LimitError
 from ..types import OptionalType, SequenceType, TensorType, Type, bind, map_dims
 from .expand import inlined
@@ -83,17 +84,15 @@ def types_on(node: Node, inputs: Sequence[Value | None], opsets: Mapping[str, in
 
 def _old_opset(node: Node, opsets: Mapping[str, int]) -> int | None:
     """The opset of a node that stands in an old form; None where it stands in the declared one."""
-    from .upgrade import is_current
-
     opset = opsets.get(node.op.domain)
     return None if opset is None or is_current(node.op, opset) else opset
 
 
 def _typed(node: Node, inputs: Sequence[Value | None], old: int | None, opsets: Mapping[str, int]) -> list[Type | None]:
     """As `types_on`. old: what `_old_opset` gives."""
-    from .upgrade import types_of_old_form
-
     if old is not None:
+        from .upgrade import types_of_old_form
+
         return types_of_old_form(node, inputs, old, opsets)
     assert isinstance(node.op, Op)
     return node.op.infer(inputs, node.attributes, len(node.outputs))

@@ -12,7 +12,7 @@ from ..tensors import Tensor
 from ..types import TensorType, Type
 from .misfit import misfit, stumbled
 
-__all__ = ["UpgradeError", "is_current", "replace_node", "types_of_old_form", "upgrade"]
+__all__ = ["UpgradeError", "replace_node", "types_of_old_form", "upgrade"]
 
 
 class UpgradeError(ValueError):

@@ -27,7 +27,8 @@ class Directory:
         graphs = {graph: i for i, graph in enumerate(model.graph.walk())}
         self._places = {a: (graphs[graph], name) for a, (graph, name) in self._made.items() if graph in graphs}
         self._made = {}
-        self._random = [address for address, node in addresses_of_nodes(model.graph).items() if is_random(node)]
+        if any(is_random(node) for graph in graphs for node in graph.nodes):
+            self._random = [address for address, node in addresses_of_nodes(model.graph).items() if is_random(node)]
 
     def values(self, copy: Model, addresses: Iterable[str]) -> dict[str, Value]:
         """The values at these addresses in a copy of the prepared model. Raises KeyError for an address that is not there."""

@@ -122,9 +122,11 @@ class Program(Turns):
             with collector_paused(), self._xp.quiet():
                 ready = self._plan(key, graph, values)
         self._last = ready
-        check_files(ready.files)
+        if ready.files:
+            check_files(ready.files)
         results = self._call(ready, [values[v] for v in graph.arguments])
-        check_files(ready.files)  # what was written over meanwhile may have come in
+        if ready.files:
+            check_files(ready.files)  # what was written over meanwhile may have come in
         for address, x in zip(updates, results[len(addresses) :]):
             if x is not None:  # else it was written in place
                 self._adopt(address, x)
