@@ -22,7 +22,7 @@ def summary(x: Any) -> dict[str, Any]:
         return {"type": f"sequence of {len(x)}", "elements": [summary(e) for e in x[:_FEW]]}
     if isinstance(x, dict):
         return {"type": f"map of {len(x)}", "values": {str(k): v for k, v in list(x.items())[:_FEW]}}
-    x = np.asarray(x)
+    x = _array(x)
     found: dict[str, Any] = {"type": f"{NAMES.get(x.dtype, str(x.dtype))}{shape_text(x.shape)}"}
     if x.size <= _FEW or x.dtype == STRING or x.dtype in COMPLEX:
         return found | {"values" if x.size <= _FEW else "first": [_plain(v) for v in x.reshape(-1)[:_FEW]]}
@@ -31,6 +31,12 @@ def summary(x: Any) -> dict[str, Any]:
     if finite.size:
         found |= {"min": finite.min().item(), "mean": finite.mean().item(), "max": finite.max().item()}
     return found | ({"not finite": wide.size - finite.size} if finite.size < wide.size else {})
+
+
+def _array(x: Any) -> np.ndarray:
+    """A result as an array. Text of a fixed width, as NumPy makes of Python's, is the text that graphs have."""
+    x = np.asarray(x)
+    return x.astype(STRING) if x.dtype.kind == "U" else x
 
 
 def _plain(v: Any) -> Any:
@@ -51,7 +57,7 @@ def difference(x: Any, y: Any) -> float:
         return _largest(_values(x, x), _values(y, x)) if x.keys() == y.keys() else np.inf
     if x is None or y is None:
         return 0.0 if x is y else np.inf
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = _array(x), _array(y)
     if x.shape != y.shape or x.dtype != y.dtype:
         return np.inf
     if x.dtype == STRING:
@@ -109,7 +115,7 @@ def _leaves(x: Any) -> Iterator[np.ndarray]:
         for part in _values(x, x) if isinstance(x, dict) else x:
             yield from _leaves(part)
     elif x is not None:
-        yield np.asarray(x)
+        yield _array(x)
 
 
 class Worst(NamedTuple):
@@ -131,7 +137,7 @@ def worst(x: Any, y: Any) -> Worst:
     kinds = [summary(v)["type"] for v in (x, y)]
     if any(v is None or isinstance(v, list | tuple | dict) for v in (x, y)) or kinds[0] != kinds[1]:
         return Worst("", *kinds)
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = _array(x), _array(y)
     if not x.size:
         return Worst("", *kinds)
     gaps = (x != y) if x.dtype == STRING else _gaps(x, y)

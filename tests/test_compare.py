@@ -182,6 +182,10 @@ def test_training_steps_are_compared_with_what_their_weights_become():
         ([[X], [X, X]], [[X], [X, X + np.float32(1)]], 1),
         ([[X]], [[X, X]], np.inf),
         ([None, X], [X, X], np.inf),
+        ("a", "b", np.inf),
+        ({0: "a"}, {0: np.array("b")}, np.inf),
+        (np.array(["a", "b"]), np.array(["a", "b"], object), 0),
+        (["a", np.array(["a"])], ["a", np.array(["ab"])], np.inf),
     ],
 )
 def test_differences(x, y, gap):

@@ -20,10 +20,12 @@ from .kernel import Site, bind, find
 from .timed import timed
 
 
-def interpret(model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | None = None) -> dict[str, Any]:
-    """The outputs of a model whose nodes stand in the declared form, by name."""
+def interpret(
+    model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | None = None, kind: type["Interpreter"] | None = None
+) -> dict[str, Any]:
+    """The outputs of a model whose nodes stand in the declared form, by name. kind: of interpreter."""
     values = {v: xp.asarray(feeds[v.name]) if isinstance(v.type, TensorType) else feeds[v.name] for v in model.inputs if v.name in feeds}
-    interpreter = Interpreter(xp, overrides, model)
+    interpreter = (kind or Interpreter)(xp, overrides, model)
     for v, x in values.items():
         dims = v.type.shape if isinstance(v.type, TensorType) else None
         interpreter.sizes.update((name, n) for d, n in zip(dims or (), xp.shape(x)) for name in symbols(d) if d == symbol(name))
