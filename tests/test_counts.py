@@ -33,6 +33,8 @@ ROWS: dict[str, tuple[Row, str]] = {
     "CenterCropPad, one axis": (lambda x, i: op("CenterCropPad")(x, i(2), axes=(1,)), "shape has 2 numbers; expected 1"),
     "ReduceSum, twice": (lambda x, i: op("ReduceSum")(x, [0, -2]), "axes are .0, -2.; expected each once"),
     "ReduceMax, thrice": (lambda x, i: op("ReduceMax")(x, [0, 1, -1], keepdims=0), "axes are .0, 1, -1.; expected each once"),
+    "ReduceMean, too many": (lambda x, i: op("ReduceMean")(x, i(3)), "axes has 3 numbers; data has rank 2"),
+    "ReduceLogSumExp of a scalar": (lambda x, i: op("ReduceLogSumExp")(i(dtype="float32"), i(70_000)), "axes has 70000 numbers; data has rank 0"),
     "Squeeze": (lambda x, i: op("Squeeze")(x, i(3)), "axes has 3 numbers; data has rank 2"),
     "Slice": (lambda x, i: op("Slice")(x, i(3), i(3)), "there are 3 starts and ends; data has rank 2"),
     "Slice, steps": (lambda x, i: op("Slice")(x, i(2), i(2), None, i(1)), "expected as many of each"),

@@ -41,8 +41,11 @@ def reduced_axes(data: Value, axes: Value | None, noop: int) -> set[int] | None:
     """The axes to reduce over, counted from the front; None where they, or the rank, are not known."""
     if data.type.shape is None:
         return None
-    if axes is None or length_of(axes) == 0:
+    count = 0 if axes is None else length_of(axes)
+    if count == 0:
         return set() if noop else set(range(data.rank))
+    if count is not None and count > data.rank:
+        raise RuleError(f"axes has {count} numbers; data has rank {data.rank}")
     known = known_ints(axes)
     found = None if known is None else {axis_of(a, data.rank, "an axis") for a in known}
     if found is not None and known is not None and len(found) < len(known):

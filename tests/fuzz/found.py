@@ -38,5 +38,13 @@ FOUND: list[tuple[str, str, Case]] = [
             b':7\n\x17\n\x02x0\n\x02x1\x12\x04tile"\x07CumProd*\x08\x08\x00B\x02x1\x10\x07Z\n\n\x02x0\x12\x04\n\x02\x08\x01b\x06\n\x04tile',
         ),
     ),
+    (
+        "hostile",
+        "a ReduceMean of a scalar over more axes than are looked at",
+        Case(
+            ".onnx",
+            b':R\n \n\x02x0\n\x02x1\x12\nreducemean"\nReduceMeanZ\x0c\n\x02x0\x12\x06\n\x04\x08\x07\x12\x00Z\x12\n\x02x1\x12\x0c\n\n\x08\x07\x12\x06\n\x04\x08\x80\x80\x04b\x0c\n\nreducemeanB\x02\x10\x12',
+        ),
+    ),
     ("hostile", "a DFT of an opset before there was one, without inputs", Case(".onnx", b':\x07\n\x05"\x03DFT')),
 ]
