@@ -32,7 +32,7 @@ ROWS: dict[str, tuple[Row, str]] = {
     "CenterCropPad": (lambda x, i: op("CenterCropPad")(x, i(1)), "shape has 1 number; expected 2, one for each axis"),
     "CenterCropPad, one axis": (lambda x, i: op("CenterCropPad")(x, i(2), axes=(1,)), "shape has 2 numbers; expected 1"),
     "ReduceSum, twice": (lambda x, i: op("ReduceSum")(x, [0, -2]), "axes are .0, -2.; expected each once"),
-    "ReduceMax, thrice": (lambda x, i: op("ReduceMax")(x, [0, 1, -1], keepdims=0), "axes are .0, 1, -1.; expected each once"),
+    "ReduceMax, thrice": (lambda x, i: op("ReduceMax")(x, [0, 1, -1], keepdims=0), "axes has 3 numbers; data has rank 2"),
     "ReduceMean, too many": (lambda x, i: op("ReduceMean")(x, i(3)), "axes has 3 numbers; data has rank 2"),
     "ReduceLogSumExp of a scalar": (lambda x, i: op("ReduceLogSumExp")(i(dtype="float32"), i(70_000)), "axes has 70000 numbers; data has rank 0"),
     "Squeeze": (lambda x, i: op("Squeeze")(x, i(3)), "axes has 3 numbers; data has rank 2"),
@@ -65,7 +65,7 @@ def test_a_count_that_is_open_is_not_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 5, 6, 9])
-@pytest.mark.parametrize("name", ["ReduceSum", "ReduceMax", "ReduceLogSumExp"])
+@pytest.mark.parametrize("name", ["ReduceSum", "ReduceMax", "ReduceLogSumExp", "Squeeze"])
 def test_a_rank_that_is_open_stays_open_below_more_axes(name: str, count: int) -> None:
     """So many axes are reduced over, of so many more as there may be."""
     graph = Graph("g")
@@ -89,3 +89,25 @@ def test_one_number_is_neither_none_nor_several(name: str, operand: str, shape: 
     inputs = [graph.input("several", TensorType(dtype, shape)) if j == i else v for j, v in enumerate(others)]
     with graph, pytest.raises(RuleError, match=rf"{name}: {operand} has shape .*; expected a scalar"):
         made(*([graph] if made.takes_graph else []), *inputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "operands", "rank"),
+    [
+        ("Tile", (7,), 7),
+        ("Pad", (14,), 7),
+        ("Expand", (9,), 9),
+        ("CenterCropPad", (8,), 8),
+        ("Resize", (None, None, 6), 6),
+        ("Tile", (65,), None),
+    ],
+)
+def test_many_axes_of_an_open_rank_are_told_by_the_operand(name: str, operands: tuple[int | None, ...], rank: int | None) -> None:
+    graph = Graph("g")
+    given = [None if n is None else graph.input(graph.fresh("n"), TensorType("int64", (n,))) for n in operands]
+    x = graph.input("x", TensorType("float32"))
+    if rank is None:
+        with pytest.raises(RuleError, match="no rank"):
+            BY_NAME[name](x, *given)
+    else:
+        assert BY_NAME[name](x, *given).rank == rank

@@ -1,8 +1,9 @@
 """The types of an operator's outputs: its rule is asked, and what it says is remembered."""
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ..dims import Expr, atoms, serial, unknown
 from ..dtypes import NAMES
 from ..ir import Graph, Operator, UnknownRank, Value
-from ..types import ShapeError, TensorType, Type
+from ..types import RANK_LIMIT, ShapeError, TensorType, Type
 from ._ranks import in_rank, not_one_number, ranks
 from ._signature import OPERANDS, Input, Signature
 
@@ -140,18 +141,23 @@ class Typed(Operator):
         return [made.type] if self._one else [v and v.type for v in made]
 
     def _infer_by_trial(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
-        """No rule sees an unknown rank: try ranks 0 to 5 in its place and keep what does not hang on it."""
-        found: list[tuple[tuple[int, ...], list[Type | None]]] = []
+        """No rule sees an unknown rank: try ranks 0 to 5 in its place, and more where those do not tell, and keep what does not hang on it."""
         open_ = [i for i, v in enumerate(inputs) if v is not None and v.type.__class__ is TensorType and v.type.shape is None]
         apart = len(open_) <= 2  # of more than two, ranks are tried that are all the same
-        for tried in itertools.product(range(6), repeat=len(open_)) if apart else zip(*[range(6)] * len(open_)):
-            stand_ins = list(inputs)
-            for k, (i, rank) in enumerate(zip(open_, tried)):
-                stand_ins[i] = Value("", open_type(stand_ins[i].dtype, rank, k if apart else 0))  # pyright: ignore[reportOptionalMemberAccess]
-            try:
-                found.append((tried, self._infer(stand_ins, attributes, outputs)))
-            except (RuleError, ShapeError, UnknownRank, IndexError):
-                continue
+        found: list[tuple[tuple[int, ...], list[Type | None]]] = []
+
+        def try_each(trials: Iterable[tuple[int, ...]]) -> None:
+            for tried in trials:
+                stand_ins = list(inputs)
+                for k, (i, rank) in enumerate(zip(open_, tried)):
+                    stand_ins[i] = Value("", open_type(stand_ins[i].dtype, rank, k if apart else 0))  # pyright: ignore[reportOptionalMemberAccess]
+                with contextlib.suppress(RuleError, ShapeError, UnknownRank, IndexError):
+                    found.append((tried, self._infer(stand_ins, attributes, outputs)))
+
+        few, more = range(6), range(6, RANK_LIMIT + 1)
+        try_each(itertools.product(few, repeat=len(open_)) if apart else zip(*[few] * len(open_)))
+        if all(5 in tried for tried, _ in found):  # that, and more for all we know; or none yet
+            try_each(zip(*[more] * len(open_)))
         if not found:
             raise RuleError(f"{self.name}: no rank of the inputs of unknown rank suits it")
         if len(found) == 1:  # once more, on dims that nothing else has

@@ -58,7 +58,7 @@ def _open_shape(data: Value, axes: Value | None, keepdims: int) -> Shape | None:
     count = None if axes is None else length_of(axes)
     if keepdims:
         return tuple(1 if d == 1 or count == data.rank else unknown() for d in data.shape)
-    return None if count is None else unknowns(max(data.rank - count, 0))
+    return None if count is None else unknowns(data.rank - count)
 
 
 def _contents(data: Value, shape: Shape, on_numbers: Callable[[Any, Any], Any]) -> Known | None:
