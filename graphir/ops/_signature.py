@@ -24,6 +24,7 @@ Index = Annotated[Any, "Tind", INT64]  # where int32 will do, too
 Floats = Annotated[Any, FLOAT32]
 Bool = Annotated[Any, BOOL]
 MayOmit = Annotated[TensorType, "optional"]  # of an output: a node may leave it out, and `prune` lets it where nobody reads it
+Flag = Annotated[int, "int", "flag"]  # of an attribute: 0 or 1
 DType = Annotated[str, "dtype"]  # of an attribute: an element type, by name
 OPERANDS = {INT64: frozenset((INT32, INT64)), FLOAT32: FLOATS, BOOL: frozenset((BOOL,))}  # what such inputs may be
 
@@ -39,13 +40,14 @@ class Input(NamedTuple):
 
 
 class AttributeSpec(NamedTuple):
-    """A formal attribute. kind: int, float, str, dtype, ints, floats, strs, tensor, sparse, graph or type."""
+    """A formal attribute. kind: int, float, str, dtype, ints, floats, strs, tensor, sparse, graph or type. is_flag: an int of which 0 and 1 alone mean something."""
 
     name: str
     kind: str
     required: bool
     default: Any
     exact: type | None  # values of this class need no conversion
+    is_flag: bool
 
 
 class Signature(NamedTuple):
@@ -78,7 +80,7 @@ class Signature(NamedTuple):
                 kind, required = _attribute_kind(p.annotation), p.default is p.empty
                 exact = {"int": int, "str": str}.get(kind)
                 default = None if required else round_to_float32(p.default) if isinstance(p.default, float) else p.default
-                attributes[p.name] = AttributeSpec(p.name, kind, required, default, exact)
+                attributes[p.name] = AttributeSpec(p.name, kind, required, default, exact, p.annotation is Flag)
             elif p.annotation is Graph:
                 takes_graph = True
             else:

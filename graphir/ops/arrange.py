@@ -11,7 +11,7 @@ from ..types import TensorType
 from ._constants import STORED
 from ._gradient import shape_of, shaped_as
 from ._layout import reshaping, scatter_back, size_of, vector
-from ._op import Index, Ints, RuleError, T, op
+from ._op import Flag, Index, Ints, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, expect_count, expect_vectors, kept, known_dims, known_ints, length_of, unknowns
 from .elementwise import neg, where
 
@@ -173,7 +173,7 @@ def _image(shape: tuple, blocksize: int, mode: str) -> tuple:
 
 
 @op("Trilu", since=14, T=CLASSIC | FLOAT)
-def trilu(input: T, k: Ints | None = None, *, upper: int = 1) -> TensorType:
+def trilu(input: T, k: Ints | None = None, *, upper: Flag = 1) -> TensorType:
     """The matrices in input, with zeros below diagonal k (above it, unless upper); diagonal 0 is the main one, positive ones lie above it."""
     if input.rank < 2:
         raise RuleError(f"input has rank {input.rank}; expected 2 or more")

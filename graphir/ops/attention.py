@@ -15,7 +15,7 @@ from ._bodies import Told, paste
 from ._elementwise import same_type
 from ._gradient import GradientError, gradients
 from ._layout import positions, size_of, vector
-from ._op import T1, T2, DType, Ints, MayOmit, RuleError, T, op
+from ._op import T1, T2, DType, Flag, Ints, MayOmit, RuleError, T, op
 from ._types import BOOLEAN, FLOAT, INTS, differ, dtypes, expect_float, expect_shape
 
 U = Annotated[Any, "U"]
@@ -26,7 +26,7 @@ U = Annotated[Any, "U"]
 @op("Attention", since=25, T1=FLOAT, T2=FLOAT, U=FLOAT | INTS | BOOLEAN)
 def attention(
     q: T1, k: T1, v: T2, attn_mask: U | None = None, past_key: T1 | None = None, past_value: T2 | None = None,
-    nonpad_kv_seqlen: Ints | None = None, *, is_causal: int = 0, kv_num_heads: int | None = None, left_window_size: int = -1,
+    nonpad_kv_seqlen: Ints | None = None, *, is_causal: Flag = 0, kv_num_heads: int | None = None, left_window_size: int = -1,
     q_num_heads: int | None = None, qk_matmul_output_mode: int = 0, right_window_size: int = -1, scale: float | None = None,
     softcap: float = 0.0, softmax_precision: DType | None = None,
 ) -> tuple[TensorType, MayOmit, MayOmit, MayOmit]:  # fmt: skip
@@ -283,7 +283,7 @@ def _modified(x: Value, body: Graph | None, told: Told | None) -> Value:
 
 @op("RotaryEmbedding", since=23, T=dtypes("float16 bfloat16 float32"))
 def rotary_embedding(
-    x: T, cos_cache: T, sin_cache: T, position_ids: Ints | None = None, *, interleaved: int = 0, num_heads: int | None = None,
+    x: T, cos_cache: T, sin_cache: T, position_ids: Ints | None = None, *, interleaved: Flag = 0, num_heads: int | None = None,
     rotary_embedding_dim: int = 0,
 ) -> TensorType:  # fmt: skip
     """Turns pairs of numbers of each head by the angle of the position: (a, b) to (a cos - b sin, a sin + b cos).

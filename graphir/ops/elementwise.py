@@ -14,7 +14,7 @@ from ..types import TensorType
 from . import _elementwise as numbers
 from ._elementwise import binary, met, unary, variadic
 from ._gradient import CONVERTING, declare_none, is_float
-from ._op import T1, T2, DType, RuleError, T, op
+from ._op import T1, T2, DType, Flag, RuleError, T, op
 from ._straight import where_within
 from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, STRINGS, broadcast, computed, dtypes
 
@@ -42,7 +42,7 @@ def div_gradient(dy, y, a, b):
 
 
 @op("Mod", since=28, T=NUMERIC)
-def mod(a: T, b: T, *, fmod: int = 0) -> TensorType:
+def mod(a: T, b: T, *, fmod: Flag = 0) -> TensorType:
     """What is left of a after division by b: with the sign of b, or with that of a if fmod is set."""
     return met(a, b, numbers.truncated_remainder if fmod else numbers.remainder)
 
@@ -193,7 +193,7 @@ CASTABLE_25 = ANY_25 - COMPLEX
 
 
 @op("Cast", since=28, T1=CASTABLE, T2=CASTABLE)
-def cast(input: T1, *, to: DType, saturate: int = 1, round_mode: str = "up") -> TensorType:
+def cast(input: T1, *, to: DType, saturate: Flag = 1, round_mode: str = "up") -> TensorType:
     """input in the dtype `to`. Too large for a float8 becomes the largest it has, or with saturate=0 an infinity or NaN.
 
     round_mode: how numbers become float8_e8m0fnu: up, down or nearest.
@@ -217,7 +217,7 @@ def cast_gradient(dy, y, input, saturate=1, **attributes):
 
 
 @op("CastLike", since=25, T1=CASTABLE_25, T2=CASTABLE_25)
-def cast_like(input: T1, target_type: T2, *, saturate: int = 1, round_mode: str = "up") -> TensorType:
+def cast_like(input: T1, target_type: T2, *, saturate: Flag = 1, round_mode: str = "up") -> TensorType:
     """input in the dtype of target_type, as Cast makes it."""
     return _cast(input, target_type.dtype, round_mode)
 
@@ -255,7 +255,7 @@ def is_nan(x: T1) -> TensorType:
 
 
 @op("IsInf", since=20, T1=FLOAT | FLOAT8)
-def is_inf(x: T1, *, detect_negative: int = 1, detect_positive: int = 1) -> TensorType:
+def is_inf(x: T1, *, detect_negative: Flag = 1, detect_positive: Flag = 1) -> TensorType:
     """Whether x is infinite, of the signs that are asked for."""
     return TensorType(BOOL, x.type.shape)
 

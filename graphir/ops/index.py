@@ -10,7 +10,7 @@ from ..ir import Value
 from ..types import TensorType
 from ._gradient import declare_none, expand_to, shape_of, shaped_as, zeros_like
 from ._layout import Margins, added_up, among_zeros, positions, reshape_like, scatter_back, size_of, vector
-from ._op import Bool, Floats, Index, Ints, MayOmit, RuleError, T, op
+from ._op import Bool, Flag, Floats, Index, Ints, MayOmit, RuleError, T, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, expect_vectors, int_vector, kept, known_ints, unknowns
 from .elementwise import add, cast, cast_like, div, mod, mul, sub, where
 from .logic import equal
@@ -247,7 +247,7 @@ def compress_gradient(dy, y, input, condition, *, axis):
 
 
 @op("Unique", since=28, T=CLASSIC | FLOAT)
-def unique(x: T, *, axis: int | None = None, sorted: int = 1) -> tuple[TensorType, MayOmit, MayOmit, MayOmit]:
+def unique(x: T, *, axis: int | None = None, sorted: Flag = 1) -> tuple[TensorType, MayOmit, MayOmit, MayOmit]:
     """The distinct elements of x, or slices along an axis; where each occurs first; which of them each element of x is; how often each occurs.
 
     sorted: in ascending order; 0 leaves them in the order of their first occurrence.
@@ -277,7 +277,7 @@ def non_max_suppression(
     iou_threshold: Floats | None = None,
     score_threshold: Floats | None = None,
     *,
-    center_point_box: int = 0,
+    center_point_box: Flag = 0,
 ) -> TensorType:
     """The best boxes of each batch and class, by score: one that overlaps a better one by more than iou_threshold, or scores too low, is left out.
 

@@ -15,7 +15,7 @@ from . import _ties
 from ._constants import STORED
 from ._gradient import shaped_as, zeros_like
 from ._layout import added_up, reshape_like, sizes_of, vector
-from ._op import MayOmit, Op, RuleError, T, op
+from ._op import Flag, MayOmit, Op, RuleError, T, op
 from ._types import FLOAT, differ, dtypes, expect_shape
 from ._windows import (
     Ints,
@@ -105,8 +105,8 @@ def _pooled(x: Any, kernel_shape: tuple[int, ...], *how: Any) -> Shape:
 
 @op("MaxPool", since=22, T=FLOAT | dtypes("int8 uint8"))
 def max_pool(
-    x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: tuple[int, ...] | None = None,
-    pads: tuple[int, ...] | None = None, storage_order: int = 0, strides: tuple[int, ...] | None = None,
+    x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: Flag = 0, dilations: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None, storage_order: Flag = 0, strides: tuple[int, ...] | None = None,
 ) -> tuple[TensorType, MayOmit]:  # fmt: skip
     """The largest number under each window, padding left out, and where it stands in the flat x (with the spatial axes reversed if storage_order is 1)."""
     shape = _pooled(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
@@ -128,7 +128,7 @@ def max_pool_gradient(dys, ys, x, *, storage_order, **how):
 
 @op("AveragePool", since=22, T=FLOAT)
 def average_pool(
-    x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0,
+    x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: Flag = 0, count_include_pad: Flag = 0,
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """The mean under each window, of what is not padding, or with count_include_pad of zeros there too."""
@@ -153,7 +153,7 @@ def average_pool_gradient(dy, y, x, *, kernel_shape, count_include_pad, **how):
 
 @op("LpPool", since=22, T=FLOAT)
 def lp_pool(
-    x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: tuple[int, ...] | None = None,
+    x: T, *, kernel_shape: tuple[int, ...], auto_pad: str = "NOTSET", ceil_mode: Flag = 0, dilations: tuple[int, ...] | None = None,
     p: int = 2, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """The p-norm under each window: the p-th root of the sum of |x|^p."""

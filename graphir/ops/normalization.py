@@ -15,7 +15,7 @@ from ..types import TensorType
 from ._elementwise import same_type
 from ._gradient import expand_to, shaped_as
 from ._layout import reshape_like
-from ._op import T1, T2, Bool, DType, Floats, MayOmit, RuleError, T, op
+from ._op import T1, T2, Bool, DType, Flag, Floats, MayOmit, RuleError, T, op
 from ._types import FLOAT, FLOAT8, axis_of, expect_float, expect_shape, fits
 
 V = Annotated[Any, "V"]
@@ -101,7 +101,7 @@ def _all_but_channels(x: Value) -> list[int]:
 
 @op("BatchNormalization", since=15, T=FLOAT, T1=FLOAT, T2=FLOAT)
 def batch_normalization(
-    x: T, scale: T1, b: T1, input_mean: T2, input_var: T2, *, epsilon: float = 1e-5, momentum: float = 0.9, training_mode: int = 0
+    x: T, scale: T1, b: T1, input_mean: T2, input_var: T2, *, epsilon: float = 1e-5, momentum: float = 0.9, training_mode: Flag = 0
 ) -> tuple[TensorType, TensorType | None, TensorType | None]:
     """(x - mean) / sqrt(var + epsilon) * scale + b for each channel of x (N, C, ...), with the given mean and variance, which come with no more outputs.
 

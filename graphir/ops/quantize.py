@@ -12,7 +12,7 @@ from ..types import TensorType
 from ._constants import STORED
 from ._gradient import CARRYING, CONVERTING, GradientError, gradients
 from ._layout import positions
-from ._op import T1, T2, T3, DType, RuleError, op
+from ._op import T1, T2, T3, DType, Flag, RuleError, op
 from ._straight import where_within
 from ._types import FLOAT8, axis_of, dtypes, expect_float
 from .math import matmul, matmul_integer
@@ -44,7 +44,7 @@ def _check_scale(x: Any, scale: Any, axis: int, block_size: int) -> None:
 @op("QuantizeLinear", since=28, T1=HIGH | dtypes("int32"), T2=HIGH | SCALES | dtypes("int32"), T3=LOW)
 def quantize_linear(
     x: T1, y_scale: T2, y_zero_point: T3 | None = None, *, axis: int = 1, block_size: int = 0, output_dtype: DType | None = None,
-    precision: DType | None = None, saturate: int = 1,
+    precision: DType | None = None, saturate: Flag = 1,
 ) -> TensorType:  # fmt: skip
     """round(x / y_scale) + y_zero_point, halves to even, cut to what the dtype holds: that of y_zero_point, else output_dtype, else uint8.
 

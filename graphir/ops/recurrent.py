@@ -12,7 +12,7 @@ from ..types import TensorType
 from ._bodies import body_in, yields
 from ._gradient import zeros_like
 from ._layout import size_of, vector
-from ._op import T1, MayOmit, RuleError, T, op
+from ._op import T1, Flag, MayOmit, RuleError, T, op
 from ._types import FLOAT, dtypes
 
 LENGTHS = dtypes("int32")
@@ -23,7 +23,7 @@ def lstm(
     x: T, w: T, r: T, b: T | None = None, sequence_lens: T1 | None = None, initial_h: T | None = None, initial_c: T | None = None,
     p: T | None = None, *, activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str = "forward", hidden_size: int | None = None,
-    input_forget: int = 0, layout: int = 0,
+    input_forget: Flag = 0, layout: Flag = 0,
 ) -> tuple[MayOmit, MayOmit, MayOmit]:  # fmt: skip
     """The hidden state at all times, the last one, and the last cell. Gates stand in the order input, output, forget, cell:
 
@@ -38,7 +38,7 @@ def gru(
     x: T, w: T, r: T, b: T | None = None, sequence_lens: T1 | None = None, initial_h: T | None = None, *,
     activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str = "forward", hidden_size: int | None = None,
-    layout: int = 0, linear_before_reset: int = 0,
+    layout: Flag = 0, linear_before_reset: Flag = 0,
 ) -> tuple[MayOmit, MayOmit]:  # fmt: skip
     """The hidden state at all times, and the last one. Gates stand in the order update z, reset r, hidden:
 
@@ -53,7 +53,7 @@ def rnn(
     x: T, w: T, r: T, b: T | None = None, sequence_lens: T1 | None = None, initial_h: T | None = None, *,
     activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] = ("Tanh", "Tanh"), clip: float | None = None, direction: str = "forward", hidden_size: int | None = None,
-    layout: int = 0,
+    layout: Flag = 0,
 ) -> tuple[MayOmit, MayOmit]:  # fmt: skip
     """The hidden state at all times, and the last one: h = f(x W' + h R' + b)."""
     return _states(x, w, r, b, (initial_h,), 1, direction, hidden_size, layout, activations, 1, lengths=sequence_lens)

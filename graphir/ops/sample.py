@@ -12,7 +12,7 @@ from ..ir import Value
 from ..types import TensorType
 from ._corners import NEIGHBOURS, count, divided, positions_in, reshaped, sampled, times, widened
 from ._layout import size_of, sizes_of, vector
-from ._op import T1, T2, Ints, RuleError, T, op
+from ._op import T1, T2, Flag, Ints, RuleError, T, op
 from ._types import CLASSIC, FLOAT, differ, expect_shape, known_dims, known_ints, length_of, unknowns
 from ._windows import windows
 from .nn import filters
@@ -21,7 +21,7 @@ PADDINGS = ("zeros", "border", "reflection")
 
 
 @op("GridSample", since=22, T1=CLASSIC | FLOAT, T2=FLOAT)
-def grid_sample(x: T1, grid: T2, *, align_corners: int = 0, mode: str = "linear", padding_mode: str = "zeros") -> TensorType:
+def grid_sample(x: T1, grid: T2, *, align_corners: Flag = 0, mode: str = "linear", padding_mode: str = "zeros") -> TensorType:
     """x (N, C, D1, ..., Dr) at the places in grid (N, E1, ..., Er, r), innermost axis first, from -1 to 1 along each: (N, C, E1, ..., Er).
 
     mode: "nearest" element, of two the even one; "linear" or "cubic" weights of 2 or 4 on each axis. padding_mode: what lies outside is "zeros",
@@ -65,7 +65,7 @@ def _in_elements(x: Value, at: Value, align_corners: int) -> Value:
 
 
 @op("AffineGrid", since=20, T1=FLOAT)
-def affine_grid(theta: T1, size: Ints, *, align_corners: int = 0) -> TensorType:
+def affine_grid(theta: T1, size: Ints, *, align_corners: Flag = 0) -> TensorType:
     """For each place of an image of `size` (N, C, D1, ..., Dr) where theta (N, r, r + 1) sends it: (N, D1, ..., Dr, r), for GridSample.
 
     Places lie between -1 and 1, their coordinates innermost axis first. align_corners as in GridSample; then the only place of an axis of one is at -1.

@@ -15,7 +15,7 @@ from ._backward import Backward, typed_as, types_of
 from ._bodies import body_in, paste, yield_more, yields
 from ._gradient import GradientError, declare_none, zeros_like
 from ._layout import sizes_of, vector
-from ._op import DType, Index, RuleError, T, op
+from ._op import DType, Flag, Index, RuleError, T, op
 from ._types import CLASSIC, INDEX, axis_of, dtypes, join, known_ints
 from .control import if_, loop
 
@@ -131,7 +131,7 @@ declare_none(sequence_empty, sequence_length)
 
 
 @op("SplitToSequence", since=24, T=CLASSIC | dtypes("bfloat16"), Tind=INDEX)
-def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, keepdims: int = 1) -> Type:
+def split_to_sequence(input: T, split: Index | None = None, *, axis: int = 0, keepdims: Flag = 1) -> Type:
     """The pieces of the input along an axis: of the sizes in `split`, or all of the one size `split` (the last may be smaller).
 
     Without split the pieces have size 1, and keepdims=0 drops their axis. So it does where split is the single number 1, as PyTorch writes an unbind and ONNX
@@ -191,7 +191,7 @@ def _joined(dy: Value, input: Value, axis: int, stacks: bool) -> Value:
 
 
 @op("ConcatFromSequence", since=11)
-def concat_from_sequence(input_sequence: Value, *, axis: int, new_axis: int = 0) -> TensorType:
+def concat_from_sequence(input_sequence: Value, *, axis: int, new_axis: Flag = 0) -> TensorType:
     """The elements joined along an axis, or, with new_axis, stacked along a new one."""
     element = _taken_out(_element(input_sequence, "input_sequence"))
     if not isinstance(element, TensorType) or element.shape is None:

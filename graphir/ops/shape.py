@@ -6,7 +6,7 @@ from ..dims import Dim, Expr, ceil_div, max_, min_, product, unknown
 from ..types import Known, TensorType, Type
 from ._gradient import declare_none, shaped_as, zeros_like
 from ._layout import among_zeros, reshape_like, scatter_back, size_of, vector
-from ._op import Index, Ints, RuleError, T, op
+from ._op import Flag, Index, Ints, RuleError, T, op
 from ._slices import slice_cuts, sliced, spread
 from ._types import (
     ANY_25,
@@ -43,7 +43,7 @@ declare_none(shape, size)
 
 
 @op("Reshape", since=25, T=ANY_25)
-def reshape(data: T, shape: Ints, *, allowzero: int = 0) -> TensorType:
+def reshape(data: T, shape: Ints, *, allowzero: Flag = 0) -> TensorType:
     """data in another shape with as many elements: -1 stands for what is left over, 0 for the dim of data at the same place (unless allowzero)."""
     expect_vectors(shape=shape)
     wanted = known_dims(shape)

@@ -4,7 +4,7 @@ from ..dims import unknown
 from ..dtypes import BOOL, FLOAT32, INT64, STRING
 from ..types import TensorType
 from ._gradient import declare_none
-from ._op import RuleError, T, op
+from ._op import Flag, RuleError, T, op
 from ._types import STRINGS, broadcast, dtypes
 
 CASES = ("NONE", "LOWER", "UPPER")
@@ -28,7 +28,7 @@ def string_split(x: T, *, delimiter: str | None = None, maxsplit: int | None = N
 
 @op("StringNormalizer", since=10, T=STRINGS)
 def string_normalizer(
-    x: T, *, case_change_action: str = "NONE", is_case_sensitive: int = 0, locale: str | None = None,
+    x: T, *, case_change_action: str = "NONE", is_case_sensitive: Flag = 0, locale: str | None = None,
     stopwords: tuple[str, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """The strings of a [C] or [1, C] tensor without the stop words, in lower or upper case; one empty string where none is left.

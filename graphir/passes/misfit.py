@@ -25,13 +25,6 @@ HELD = {
     "floats": tuple,
     "strs": tuple,
 }  # what nodes hold of attributes; calls take more
-# attributes of which the standard says what 0 and 1 mean, while runtimes differ in what else does
-FLAGS = frozenset((
-    "align_corners", "allowzero", "antialias", "ceil_mode", "center_point_box", "count_include_pad", "detect_negative", "detect_positive",
-    "exclude_outside", "exclusive", "fmod", "input_forget", "interleaved", "inverse", "is_case_sensitive", "is_causal", "keepdims",
-    "largest", "layout", "linear_before_reset", "new_axis", "noop_with_empty_axes", "onesided", "periodic", "reverse", "saturate",
-    "select_last_index", "sorted", "storage_order", "training_mode", "transA", "transB", "upper",
-))  # fmt: skip
 
 
 def missing_input(node: Node) -> str | None:
@@ -69,7 +62,7 @@ def misfit(node: Node) -> str | None:
             return f"{op}: attribute {name} is {given!r}; expected {kind}"
         if kind in ("int", "ints") and _exceeds_64_bits(given):
             return f"{op}: attribute {name} holds an integer beyond 64 bits"
-        if name in FLAGS and given not in (0, 1):
+        if op.attributes[name].is_flag and given not in (0, 1):
             return f"{op}: attribute {name} is {given!r}; expected 0 or 1"
     missing = [name for name, x in op.attributes.items() if x.required and name not in node.attributes]
     return f"{op}: attribute {missing[0]} is missing" if missing else None
