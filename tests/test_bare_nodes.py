@@ -1,15 +1,18 @@
 """Nodes of any operator and opset with any number of inputs and no attributes: types, upgrade, compiling and gradients either take them or say what is wrong."""
 
+import contextlib
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import graphir
-from fuzz.build import plain
+from fuzz.build import KNOWN, plain
 from fuzz.errors import raw, stumble
 from graphir import Graph, Model, TensorType, Value
-from graphir.ops import OPS, Op, lookup
+from graphir.dtypes import STRING
+from graphir.ops import OPS, Op, RuleError, lookup
 from graphir.passes.infer import infer
 from graphir.passes.upgrade import upgrade
 from graphir.types import OptionalType, SequenceType
@@ -59,3 +62,18 @@ def test_a_list_in_the_place_of_a_tensor_is_taken_or_told(op: Op) -> None:
                 op(*([graph] if op.takes_graph else []), *inputs, **row.attributes, **outputs)
             except Exception as e:
                 assert stumble(e) is None, (place, other, str(e))
+
+
+def test_a_sequence_is_an_operand_where_the_operator_says_so_alone():
+    """Whether or not its type rule looks at the operand."""
+    taken = set()
+    for op, row in KNOWN.rows:
+        for i, x in enumerate(row.arrays()):
+            graph = Graph("g")
+            types = [None if y is None else TensorType(STRING if y.dtype.kind in "OUS" else y.dtype, y.shape) for y in row.arrays()]
+            inputs: list[Any] = [t and graph.input(f"x{j}", SequenceType(t) if j == i else t) for j, t in enumerate(types)]
+            counted = {"outputs": row.outputs} if op.counts_outputs and row.outputs is not None else {}
+            with contextlib.suppress(RuleError, TypeError, ValueError):
+                op(*([graph] if op.takes_graph else []), *inputs, **row.attributes, **counted)
+                taken.update([op.name] if x is not None else [])
+    assert taken == {"Identity", "Optional", "OptionalGetElement", "OptionalHasElement"}

@@ -175,8 +175,10 @@ class Typed(Operator):
                 if i >= count:
                     break
                 v = inputs[i]
-                if v is None or (t := v.type).__class__ is not TensorType:
+                if v is None:
                     continue
+                if (t := v.type).__class__ is not TensorType:
+                    raise RuleError(f"{self._formal(i).name} is {t or 'of unknown type'}; expected a tensor")
                 dtype = t.dtype
                 if dtype is first:
                     continue

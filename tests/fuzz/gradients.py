@@ -21,7 +21,7 @@ from .build import Kinds, build
 from .case import Case, Finding, Outcome
 from .errors import stumble, trait
 from .graphs import LIMITS, elsewhere, made_case, smaller_cases, wanted
-from .values import Values, everything, feeds_of, sane, unsteady
+from .values import Values, everything, feeds_of, sane, stays_sane, unsteady
 
 ROUGH = {"Cast", "CastLike", "BitCast", *STRAIGHT_THROUGH}  # a difference sees steps and bits, through which no gradient flows
 SMOOTH = Kinds(lambda op, row: op.name not in ROUGH and all(x is None or x.dtype.kind in "fiub" for x in row.arrays()))
@@ -64,7 +64,12 @@ class Gradients:
         feeds |= _seeds(found, feeds)
         want = wanted(found.model, names, outputs, feeds)
         nan = not all(np.isfinite(row.gradient) for row in wrong)
-        if wrong and (want is None or not _steep(model, {**feeds, **want}, nan)) and not unsteady(model, feeds, of):
+        if (
+            wrong
+            and (want is None or not _steep(model, {**feeds, **want}, nan))
+            and stays_sane(model, of, feeds)
+            and not unsteady(model, feeds, of)
+        ):
             raise Finding("a gradient other than the difference", f"{report}\n{model}")
         if want is not None:
             elsewhere(found.model, [feeds], [want], outputs, step)

@@ -88,6 +88,26 @@ class Shaken(Interpreter):
         return [_shaken(x, rng) for x in made]
 
 
+class Watching(Interpreter):
+    """An interpreter that raises FloatingPointError where a number is made that is none, or huge, in bodies too."""
+
+    def apply(self, node: Node, inputs: list[Any], values: dict[Value, Any]) -> Sequence[Any]:
+        """The outputs of a node."""
+        made = super().apply(node, inputs, values)
+        if not all(map(_sane, made)):
+            raise FloatingPointError(node.label)
+        return made
+
+
+def stays_sane(model: Model, names: Sequence[str], feeds: Values) -> bool:
+    """Whether all numbers that are made on the way to these values are finite, and none is huge."""
+    try:
+        interpreted(model, names, feeds, kind=Watching)
+    except FloatingPointError:
+        return False
+    return True
+
+
 def _shaken(x: Any, rng: np.random.Generator) -> Any:
     if not isinstance(x, np.ndarray | np.generic) or x.dtype not in FLOATS or not np.size(x):
         return x
