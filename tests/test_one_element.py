@@ -9,8 +9,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import graphir
-from graphir.ops import OPS
-from graphir.ops._ranks import NUMBERS, VECTORS
 
 F32: Any = np.float32
 I64: Any = np.int64
@@ -165,9 +163,3 @@ def test_more_than_one_element_is_no_number() -> None:
         del ROWS["wrong"]
         with pytest.raises(ValueError, match="node 'y'"):
             graphir.compile(model).run({"x": FEEDS["x"]})
-
-
-def test_the_tables_name_inputs() -> None:
-    declared = {op.name: {i.name for i in op.inputs} for op in OPS.values() if not op.domain}
-    for name, inputs in (*VECTORS.items(), *NUMBERS.items()):
-        assert set(inputs.split()) <= declared[name], name

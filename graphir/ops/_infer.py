@@ -12,7 +12,7 @@ from ..dims import Expr, atoms, serial, unknown
 from ..dtypes import NAMES
 from ..ir import Graph, Operator, UnknownRank, Value
 from ..types import RANK_LIMIT, ShapeError, TensorType, Type
-from ._ranks import in_rank, not_one_number, ranks
+from ._ranks import in_rank, not_one_number
 from ._signature import OPERANDS, Input, Signature
 
 PLAIN = frozenset(("int", "float", "str", "dtype", "ints", "floats", "strs"))  # kinds of attributes that are compared by value
@@ -53,7 +53,7 @@ class Typed(Operator):
         self.takes_graph, self.counts_outputs, self.is_composite = signature.takes_graph, signature.counts_outputs, signature.is_composite
         self.may_have_bodies = any(a.kind in ("graph", "graphs") for a in self.attributes.values())
         self._order = {name: i for i, name in enumerate(self.attributes)}
-        self.ranks = ranks(name, domain, tuple([i.name for i in self.inputs]))
+        self.ranks = tuple((i, x.rank) for i, x in enumerate(self.inputs) if x.rank is not None)
         self._checks = self._type_checks()
         self._one = self.outputs == "one"
         self._direct = not (self.counts_outputs or self.is_composite or self.takes_graph)

@@ -10,10 +10,10 @@ from ..ir import Attribute, Graph, Node, Value, Weight, home
 from ..tensors import Tensor
 from ..types import Type
 from ._infer import RuleError, Typed
-from ._signature import NORMALIZE, T1, T2, T3, AttributeSpec, Bool, DType, Flag, Floats, Index, Ints, MayOmit, T
+from ._signature import NORMALIZE, T1, T2, T3, AttributeSpec, Bool, DType, Flag, Floats, Index, Ints, MayOmit, Scalar, T, Vector
 
 __all__ = [
-    "T1", "T2", "T3", "AttributeSpec", "Bool", "DType", "Flag", "Floats", "Index", "Ints", "Op", "MayOmit", "RuleError", "T", "arguments", "normalized", "op",
+    "T1", "T2", "T3", "AttributeSpec", "Bool", "DType", "Flag", "Floats", "Index", "Ints", "Op", "MayOmit", "RuleError", "Scalar", "T", "Vector", "arguments", "normalized", "op",
 ]  # fmt: skip
 
 ARRAYS = (np.ndarray, np.generic, Tensor)

@@ -1,33 +1,10 @@
 """Which operands are one number, without axes, and which a vector. Files mix them up where there is just one element, and runtimes read many such files."""
 
 from collections.abc import Sequence
-from functools import cache
 
 from ..dims import product
 from ..ir import Value
 from ..types import TensorType, Type
-
-VECTORS = {
-    "AffineGrid": "size", "CenterCropPad": "shape", "Col2Im": "image_shape block_shape", "Compress": "condition", "ConstantOfShape": "input",
-    "Expand": "shape", "MaxUnpool": "output_shape", "Pad": "pads axes", "Reshape": "shape", "Resize": "roi scales sizes",
-    "Slice": "starts ends axes steps", "Split": "split", "Squeeze": "axes", "Tile": "repeats", "TopK": "k", "Unsqueeze": "axes",
-    **{f"Reduce{kind}": "axes" for kind in ("Sum", "Mean", "Prod", "Max", "Min", "L1", "L2", "SumSquare", "LogSum", "LogSumExp")},
-}  # fmt: skip
-NUMBERS = {
-    "BlackmanWindow": "size", "Clip": "min max", "CumProd": "axis", "CumSum": "axis", "DFT": "dft_length axis", "Dropout": "ratio training_mode",
-    "HammingWindow": "size", "HannWindow": "size", "Pad": "constant_value", "Range": "start limit delta", "STFT": "frame_step frame_length",
-    "MelWeightMatrix": "num_mel_bins dft_length sample_rate lower_edge_hertz upper_edge_hertz", "SequenceAt": "position",
-    "SequenceErase": "position", "SequenceInsert": "position", "Trilu": "k",
-}  # fmt: skip
-
-
-@cache
-def ranks(name: str, domain: str, inputs: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """For an operator with these inputs: the places of those whose rank is told, and the rank."""
-    if domain:
-        return ()
-    told = [(n, 1) for n in VECTORS.get(name, "").split()] + [(n, 0) for n in NUMBERS.get(name, "").split()]
-    return tuple((inputs.index(n), rank) for n, rank in told)
 
 
 def odd(types: Sequence[Type | None], told: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

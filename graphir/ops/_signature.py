@@ -4,7 +4,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, Union
+from typing import Annotated, Any, NamedTuple, TypeVar, Union
 
 import numpy as np
 
@@ -23,6 +23,11 @@ Ints = Annotated[Any, INT64]
 Index = Annotated[Any, "Tind", INT64]  # where int32 will do, too
 Floats = Annotated[Any, FLOAT32]
 Bool = Annotated[Any, BOOL]
+Operand = TypeVar("Operand")
+Scalar = Annotated[
+    Operand, 0
+]  # Scalar[Ints], Vector[T]: of an input, the rank that it must have. Files mix them up where there is one element, and are read so
+Vector = Annotated[Operand, 1]
 MayOmit = Annotated[TensorType, "optional"]  # of an output: a node may leave it out, and `prune` lets it where nobody reads it
 Flag = Annotated[int, "int", "flag"]  # of an attribute: 0 or 1
 DType = Annotated[str, "dtype"]  # of an attribute: an element type, by name
@@ -30,13 +35,14 @@ OPERANDS = {INT64: frozenset((INT32, INT64)), FLOAT32: FLOATS, BOOL: frozenset((
 
 
 class Input(NamedTuple):
-    """A formal input. var: its type variable; number: the dtype of Python numbers in its place, None for that of the neighbours."""
+    """A formal input. var: its type variable; number: the dtype of Python numbers in its place, None for that of the neighbours; rank: that it must have, None for any."""
 
     name: str
     optional: bool
     variadic: bool
     var: str | None
     number: np.dtype | None
+    rank: int | None
 
 
 class AttributeSpec(NamedTuple):
@@ -95,12 +101,14 @@ class Signature(NamedTuple):
         return cls(inputs, attributes, outputs, most, optional, takes_graph, counts_outputs, is_composite)
 
 
-def _mark(annotation: Any) -> tuple[str | None, np.dtype | None]:
-    """The type variable and the dtype of numbers that an input's annotation names."""
+def _mark(annotation: Any) -> tuple[str | None, np.dtype | None, int | None]:
+    """The type variable, the dtype of numbers and the rank that an input's annotation names."""
     if typing.get_origin(annotation) in (Union, UnionType):
         annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
     marks = annotation.__metadata__ if typing.get_origin(annotation) is Annotated else ()
-    return next((m for m in marks if isinstance(m, str)), None), next((m for m in marks if isinstance(m, np.dtype)), None)
+    var = next((m for m in marks if isinstance(m, str)), None)
+    number = next((m for m in marks if isinstance(m, np.dtype)), None)
+    return var, number, next((m for m in marks if isinstance(m, int)), None)
 
 
 def _attribute_kind(annotation: Any) -> str:

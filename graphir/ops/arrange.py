@@ -11,7 +11,7 @@ from ..types import TensorType
 from ._constants import STORED
 from ._gradient import shape_of, shaped_as
 from ._layout import reshaping, scatter_back, size_of, vector
-from ._op import Flag, Index, Ints, RuleError, T, op
+from ._op import Flag, Index, Ints, RuleError, Scalar, T, Vector, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, expect_count, expect_vectors, kept, known_dims, known_ints, length_of, unknowns
 from .elementwise import neg, where
 
@@ -19,7 +19,7 @@ PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
 
 @op("Tile", since=13, T=CLASSIC | FLOAT)
-def tile(input: T, repeats: Ints) -> TensorType:
+def tile(input: T, repeats: Vector[Ints]) -> TensorType:
     """input repeated `repeats[i]` times along each axis i."""
     expect_vectors(repeats=repeats)
     expect_count("repeats", repeats, input.rank, ", one for each axis of input")
@@ -56,7 +56,9 @@ def tile_gradient(dy, y, input, repeats):
 
 
 @op("Pad", since=25, T=ANY_25, Tind=INDEX)
-def pad(data: T, pads: Ints, constant_value: T | None = None, axes: Index | None = None, *, mode: str = "constant") -> TensorType:
+def pad(
+    data: T, pads: Vector[Ints], constant_value: Scalar[T] | None = None, axes: Vector[Index] | None = None, *, mode: str = "constant"
+) -> TensorType:
     """data made longer at both ends of the given axes (all by default): `pads` are the numbers of elements added before, then those added after.
 
     mode: "constant" adds constant_value (zero by default), "reflect" mirrors at the first and last element, "edge" repeats them, "wrap" goes round.
@@ -104,7 +106,7 @@ def pad_gradient(dy, y, data, pads, constant_value=None, axes=None, *, mode):
 
 
 @op("CenterCropPad", since=18, T=CLASSIC | FLOAT, Tind=INDEX)
-def center_crop_pad(input_data: T, shape: Index, *, axes: tuple[int, ...] | None = None) -> TensorType:
+def center_crop_pad(input_data: T, shape: Vector[Index], *, axes: tuple[int, ...] | None = None) -> TensorType:
     """input_data cropped, or padded with zeros, to `shape` along the given axes (all by default), about its centre."""
     places = [axis_of(a, input_data.rank, "an axis") for a in (range(input_data.rank) if axes is None else axes)]
     expect_vectors(shape=shape)
@@ -173,7 +175,7 @@ def _image(shape: tuple, blocksize: int, mode: str) -> tuple:
 
 
 @op("Trilu", since=14, T=CLASSIC | FLOAT)
-def trilu(input: T, k: Ints | None = None, *, upper: Flag = 1) -> TensorType:
+def trilu(input: T, k: Scalar[Ints] | None = None, *, upper: Flag = 1) -> TensorType:
     """The matrices in input, with zeros below diagonal k (above it, unless upper); diagonal 0 is the main one, positive ones lie above it."""
     if input.rank < 2:
         raise RuleError(f"input has rank {input.rank}; expected 2 or more")

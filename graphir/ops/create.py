@@ -14,7 +14,7 @@ from ..tensors import SparseTensor, Tensor
 from ..types import KNOWN_LIMIT, TensorType
 from ._gradient import declare_none
 from ._layout import added_up
-from ._op import T1, DType, Ints, RuleError, T, op
+from ._op import T1, DType, Ints, RuleError, Scalar, T, Vector, op
 from ._types import (
     BOOLEAN,
     CLASSIC,
@@ -81,7 +81,7 @@ def _text(x: str | bytes) -> str:
 
 
 @op("ConstantOfShape", since=25)
-def constant_of_shape(input: Ints, *, value: Tensor | None = None) -> TensorType:
+def constant_of_shape(input: Vector[Ints], *, value: Tensor | None = None) -> TensorType:
     """A tensor of the shape that `input` says, filled with the one number in `value`, float32 zero by default."""
     filling = TensorType("float32", (1,), (0.0,)) if value is None else value.type
     if value is not None and value.elements != 1:
@@ -97,7 +97,7 @@ def constant_of_shape(input: Ints, *, value: Tensor | None = None) -> TensorType
 
 
 @op("Range", since=27, T=FLOAT | dtypes("int16 int32 int64"))
-def range_(start: T, limit: T, delta: T, *, stash_type: DType = "float32") -> TensorType:
+def range_(start: Scalar[T], limit: Scalar[T], delta: Scalar[T], *, stash_type: DType = "float32") -> TensorType:
     """start, start + delta, start + 2 * delta, ... up to limit, which is left out.
 
     stash_type: in which float16 and bfloat16 are counted.

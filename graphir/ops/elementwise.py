@@ -14,7 +14,7 @@ from ..types import TensorType
 from . import _elementwise as numbers
 from ._elementwise import binary, met, unary, variadic
 from ._gradient import CONVERTING, declare_none, is_float
-from ._op import T1, T2, DType, Flag, RuleError, T, op
+from ._op import T1, T2, DType, Flag, RuleError, Scalar, T, op
 from ._straight import where_within
 from ._types import ANY, ANY_25, BOOLEAN, CLASSIC, COMPLEX, FLOAT, FLOAT8, NUMERIC, SIGNED_INTS, STRINGS, broadcast, computed, dtypes
 
@@ -153,7 +153,7 @@ def where_gradient(dy, y, condition, x, other):
 
 
 @op("Clip", since=13, T=NUMERIC)
-def clip(input: T, min: T | None = None, max: T | None = None) -> TensorType:
+def clip(input: T, min: Scalar[T] | None = None, max: Scalar[T] | None = None) -> TensorType:
     """input, at least the scalar `min` and at most the scalar `max`; `max` where min > max."""
     if input.known is None:
         return input.type

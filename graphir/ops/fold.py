@@ -14,14 +14,14 @@ from ._constants import unit_matrix
 from ._corners import count, reshaped, times
 from ._gradient import shaped_as, zeros_like
 from ._layout import size_of, sizes_of, vector
-from ._op import T1, Ints, RuleError, T, op
+from ._op import T1, Ints, RuleError, T, Vector, op
 from ._types import CLASSIC, FLOAT, differ, expect_count, expect_shape, known_dims, known_ints, length_of, unknowns
 from ._windows import windows
 
 
 @op("Col2Im", since=18, T=CLASSIC | FLOAT)
 def col2_im(
-    input: T, image_shape: Ints, block_shape: Ints, *, dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
+    input: T, image_shape: Vector[Ints], block_shape: Vector[Ints], *, dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """Adds up the columns of input (N, C * taps, L), each where the block that slides over the image to L places had taken it: (N, C, D1, ...).
@@ -81,7 +81,7 @@ def col2_im_gradient(dy, y, input, image_shape, block_shape, *, dilations, pads,
 
 @op("MaxUnpool", since=22, T1=FLOAT)
 def max_unpool(
-    x: T1, i: Ints, output_shape: Ints | None = None, *, kernel_shape: tuple[int, ...], pads: tuple[int, ...] | None = None,
+    x: T1, i: Ints, output_shape: Vector[Ints] | None = None, *, kernel_shape: tuple[int, ...], pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> TensorType:  # fmt: skip
     """Zeros, with each number of x (N, C, ...) where the index beside it says, counted through the whole tensor that MaxPool would have pooled.

@@ -10,7 +10,7 @@ from ..ir import Value
 from ..types import TensorType
 from ._gradient import declare_none, expand_to, shape_of, shaped_as, zeros_like
 from ._layout import Margins, added_up, among_zeros, positions, reshape_like, scatter_back, size_of, vector
-from ._op import Bool, Flag, Floats, Index, Ints, MayOmit, RuleError, T, op
+from ._op import Bool, Flag, Floats, Index, Ints, MayOmit, RuleError, T, Vector, op
 from ._types import ANY_25, CLASSIC, FLOAT, INDEX, axis_of, dtypes, expect_vectors, int_vector, kept, known_ints, unknowns
 from .elementwise import add, cast, cast_like, div, mod, mul, sub, where
 from .logic import equal
@@ -226,7 +226,7 @@ def non_zero(x: T) -> TensorType:
 
 
 @op("Compress", since=28, T=CLASSIC | FLOAT)
-def compress(input: T, condition: Bool, *, axis: int | None = None) -> TensorType:
+def compress(input: T, condition: Vector[Bool], *, axis: int | None = None) -> TensorType:
     """The slices of input along an axis where the condition holds; its elements, as a vector, where no axis is given. A short condition ends early."""
     expect_vectors(condition=condition)
     truths = known_ints(condition)

@@ -14,7 +14,7 @@ from ._constants import diagonal
 from ._elementwise import same_type
 from ._gradient import non_default, shape_of, shaped_as, zeros_like
 from ._layout import middle_axis, reshape_like, size_of, vector
-from ._op import T1, T2, Flag, Index, Ints, RuleError, T, op
+from ._op import T1, T2, Flag, Index, Ints, RuleError, Scalar, T, Vector, op
 from ._types import FLOAT, INDEX, NUMERIC, WIDE_INTS, axis_of, broadcast, dtypes, expect_count, fits, known_dims, known_ints
 from .elementwise import add, cast, mul
 
@@ -211,13 +211,13 @@ def det_gradient(dy, y, x):
 
 
 @op("CumSum", since=14, T=FLOAT | WIDE_INTS, Tind=INDEX)
-def cum_sum(x: T, axis: Index, *, exclusive: Flag = 0, reverse: Flag = 0) -> TensorType:
+def cum_sum(x: T, axis: Scalar[Index], *, exclusive: Flag = 0, reverse: Flag = 0) -> TensorType:
     """The sums of the elements of x up to each one along an axis, without that one if exclusive, from the end if reverse."""
     return _accumulated(x, axis)
 
 
 @op("CumProd", since=26, T=FLOAT | WIDE_INTS, Tind=INDEX)
-def cum_prod(x: T, axis: Index, *, exclusive: Flag = 0, reverse: Flag = 0) -> TensorType:
+def cum_prod(x: T, axis: Scalar[Index], *, exclusive: Flag = 0, reverse: Flag = 0) -> TensorType:
     """The products of the elements of x up to each one along an axis, without that one if exclusive, from the end if reverse."""
     return _accumulated(x, axis)
 
@@ -266,7 +266,7 @@ def _products_after(dy: Value, x: Value, axis: int, exclusive: int, reverse: int
 
 
 @op("TopK", since=24, T=NUMERIC)
-def top_k(x: T, k: Ints, *, axis: int = -1, largest: Flag = 1, sorted: Flag = 1) -> tuple[TensorType, TensorType]:
+def top_k(x: T, k: Vector[Ints], *, axis: int = -1, largest: Flag = 1, sorted: Flag = 1) -> tuple[TensorType, TensorType]:
     """The k largest (or smallest) elements along an axis, in order, and where they were; of equal ones the first comes first."""
     axis = axis_of(axis, x.rank)
     expect_count("k", k, 1)

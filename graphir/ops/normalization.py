@@ -15,7 +15,7 @@ from ..types import TensorType
 from ._elementwise import same_type
 from ._gradient import expand_to, shaped_as
 from ._layout import reshape_like
-from ._op import T1, T2, Bool, DType, Flag, Floats, MayOmit, RuleError, T, op
+from ._op import T1, T2, Bool, DType, Flag, Floats, MayOmit, RuleError, Scalar, T, op
 from ._types import FLOAT, FLOAT8, axis_of, expect_float, expect_shape, fits
 
 V = Annotated[Any, "V"]
@@ -314,7 +314,7 @@ def mean_variance_normalization_gradient(dy, y, x, *, axes):
 
 @op("Dropout", since=22, random=True, T=FLOAT | FLOAT8)
 def dropout(
-    data: T, ratio: Floats | None = None, training_mode: Bool | None = None, *, seed: int | None = None
+    data: T, ratio: Scalar[Floats] | None = None, training_mode: Scalar[Bool] | None = None, *, seed: int | None = None
 ) -> tuple[TensorType, MayOmit]:
     """data as it is; in training mode, each number times 1 / (1 - ratio), or zero with the probability `ratio` (0.5). The mask tells which were kept."""
     for v, name in ((ratio, "ratio"), (training_mode, "training_mode")):

@@ -13,7 +13,7 @@ from ..ir import Value
 from ..types import Known, TensorType
 from ._elementwise import declared, larger, same_type, smaller
 from ._gradient import declare_none, expand_to, non_default, shaped_as
-from ._op import Flag, Ints, Op, RuleError, T, op
+from ._op import Flag, Ints, Op, RuleError, T, Vector, op
 from ._types import BOOLEAN, FLOAT, NUMERIC, WIDE_INTS, axis_of, computed, dtypes, known_ints, length_of, static_product, unknowns
 from .elementwise import abs_, cast, cast_like, div, exp, is_inf, log, max_, mul, reciprocal, sign, sqrt, sub, where
 from .logic import equal
@@ -22,7 +22,7 @@ from .logic import equal
 def _reduction(name: str, since: int, types: frozenset, doc: str, on_numbers: Callable[[Any, Any], Any] | None = None) -> Op[..., Value]:
     """A reduction over axes, all of them where none are given. on_numbers: what it does to the contents of a vector, two at a time."""
 
-    def rule(data: T, axes: Ints | None = None, *, keepdims: Flag = 1, noop_with_empty_axes: Flag = 0) -> TensorType:
+    def rule(data: T, axes: Vector[Ints] | None = None, *, keepdims: Flag = 1, noop_with_empty_axes: Flag = 0) -> TensorType:
         places = reduced_axes(data, axes, noop_with_empty_axes)
         if places is None:
             return TensorType(data.dtype, _open_shape(data, axes, keepdims))

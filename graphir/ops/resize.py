@@ -16,7 +16,7 @@ from ..types import TensorType
 from ._constants import unit_matrix
 from ._gradient import non_default, shaped_as
 from ._layout import size_of, vector
-from ._op import T1, Flag, Floats, Ints, RuleError, op
+from ._op import T1, Flag, Floats, Ints, RuleError, Vector, op
 from ._types import CLASSIC, IEEE, axis_of, dtypes, expect_count, expect_vectors, known_dims, unknowns
 
 T2 = Annotated[Any, "T2"]
@@ -46,7 +46,7 @@ def kept_aspect(sizes: Sequence[int], wanted: Sequence[int], policy: str) -> tup
 
 @op("Resize", since=19, T1=CLASSIC | dtypes("bfloat16"), T2=IEEE)
 def resize(
-    x: T1, roi: T2 | None = None, scales: Floats | None = None, sizes: Ints | None = None, *, antialias: Flag = 0,
+    x: T1, roi: Vector[T2] | None = None, scales: Vector[Floats] | None = None, sizes: Vector[Ints] | None = None, *, antialias: Flag = 0,
     axes: tuple[int, ...] | None = None, coordinate_transformation_mode: str = "half_pixel", cubic_coeff_a: float = -0.75,
     exclude_outside: Flag = 0, extrapolation_value: float = 0.0, keep_aspect_ratio_policy: str = "stretch", mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",

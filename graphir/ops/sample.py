@@ -12,7 +12,7 @@ from ..ir import Value
 from ..types import TensorType
 from ._corners import NEIGHBOURS, count, divided, positions_in, reshaped, sampled, times, widened
 from ._layout import size_of, sizes_of, vector
-from ._op import T1, T2, Flag, Ints, RuleError, T, op
+from ._op import T1, T2, Flag, Ints, RuleError, T, Vector, op
 from ._types import CLASSIC, FLOAT, differ, expect_shape, known_dims, known_ints, length_of, unknowns
 from ._windows import windows
 from .nn import filters
@@ -65,7 +65,7 @@ def _in_elements(x: Value, at: Value, align_corners: int) -> Value:
 
 
 @op("AffineGrid", since=20, T1=FLOAT)
-def affine_grid(theta: T1, size: Ints, *, align_corners: Flag = 0) -> TensorType:
+def affine_grid(theta: T1, size: Vector[Ints], *, align_corners: Flag = 0) -> TensorType:
     """For each place of an image of `size` (N, C, D1, ..., Dr) where theta (N, r, r + 1) sends it: (N, D1, ..., Dr, r), for GridSample.
 
     Places lie between -1 and 1, their coordinates innermost axis first. align_corners as in GridSample; then the only place of an axis of one is at -1.

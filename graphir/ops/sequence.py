@@ -15,7 +15,7 @@ from ._backward import Backward, typed_as, types_of
 from ._bodies import body_in, paste, yield_more, yields
 from ._gradient import GradientError, declare_none, zeros_like
 from ._layout import sizes_of, vector
-from ._op import DType, Flag, Index, RuleError, T, op
+from ._op import DType, Flag, Index, RuleError, Scalar, T, op
 from ._types import CLASSIC, INDEX, axis_of, dtypes, join, known_ints
 from .control import if_, loop
 
@@ -60,7 +60,7 @@ def sequence_empty(graph: Graph, *, dtype: DType | None = None) -> Type:
 
 
 @op("SequenceInsert", since=11, T=CLASSIC, Tind=INDEX)
-def sequence_insert(input_sequence: Value, tensor: T, position: Index | None = None) -> Type:
+def sequence_insert(input_sequence: Value, tensor: T, position: Scalar[Index] | None = None) -> Type:
     """The sequence with the tensor before the element at `position`, counted from the end where negative; at the end without it."""
     _element(input_sequence, "input_sequence")
     return join(input_sequence.type, SequenceType(tensor.type), _either)  # pyright: ignore[reportReturnType]
@@ -73,7 +73,7 @@ def sequence_insert_gradient(dy, y, input_sequence, tensor, position=None):
 
 
 @op("SequenceErase", since=11, Tind=INDEX)
-def sequence_erase(input_sequence: Value, position: Index | None = None) -> Type:
+def sequence_erase(input_sequence: Value, position: Scalar[Index] | None = None) -> Type:
     """The sequence without the element at `position`, counted from the end where negative; without the last one by default."""
     _element(input_sequence, "input_sequence")
     return input_sequence.type
@@ -85,7 +85,7 @@ def sequence_erase_gradient(dy, y, input_sequence, position=None):
 
 
 @op("SequenceAt", since=11, Tind=INDEX)
-def sequence_at(input_sequence: Value, position: Index) -> Type:
+def sequence_at(input_sequence: Value, position: Scalar[Index]) -> Type:
     """The element at `position`, counted from the end where negative."""
     return _taken_out(_element(input_sequence, "input_sequence"))  # pyright: ignore[reportReturnType]  # None: the file does not say of what
 

@@ -6,7 +6,7 @@ from ..dims import Dim, Expr, ceil_div, max_, min_, product, unknown
 from ..types import Known, TensorType, Type
 from ._gradient import declare_none, shaped_as, zeros_like
 from ._layout import among_zeros, reshape_like, scatter_back, size_of, vector
-from ._op import Flag, Index, Ints, RuleError, T, op
+from ._op import Flag, Index, Ints, RuleError, T, Vector, op
 from ._slices import slice_cuts, sliced, spread
 from ._types import (
     ANY_25,
@@ -43,7 +43,7 @@ declare_none(shape, size)
 
 
 @op("Reshape", since=25, T=ANY_25)
-def reshape(data: T, shape: Ints, *, allowzero: Flag = 0) -> TensorType:
+def reshape(data: T, shape: Vector[Ints], *, allowzero: Flag = 0) -> TensorType:
     """data in another shape with as many elements: -1 stands for what is left over, 0 for the dim of data at the same place (unless allowzero)."""
     expect_vectors(shape=shape)
     wanted = known_dims(shape)
@@ -110,7 +110,7 @@ def transpose_gradient(dy, y, data, *, perm):
 
 
 @op("Squeeze", since=25, T=ANY_25)
-def squeeze(data: T, axes: Ints | None = None) -> TensorType:
+def squeeze(data: T, axes: Vector[Ints] | None = None) -> TensorType:
     """data without the given axes, which must have size 1; without all axes of size 1 if none are given."""
     expect_vectors(axes=axes)
     places = known_ints(axes)
@@ -137,7 +137,7 @@ def squeeze_gradient(dy, y, data, axes=None):
 
 
 @op("Unsqueeze", since=25, T=ANY_25)
-def unsqueeze(data: T, axes: Ints) -> TensorType:
+def unsqueeze(data: T, axes: Vector[Ints]) -> TensorType:
     """data with axes of size 1 inserted, so that they are `axes` of the result."""
     expect_vectors(axes=axes)
     places = known_ints(axes)
@@ -159,7 +159,7 @@ def unsqueeze_gradient(dy, y, data, axes):
 
 
 @op("Expand", since=13, T=CLASSIC | FLOAT)
-def expand(input: T, shape: Ints) -> TensorType:
+def expand(input: T, shape: Vector[Ints]) -> TensorType:
     """input repeated along axes of size 1, until it has the shape in which it and `shape` meet by broadcasting."""
     expect_vectors(shape=shape)
     wanted = known_dims(shape)
@@ -212,7 +212,9 @@ def _sharper(a: Dim, b: Dim) -> Dim:
 
 
 @op("Split", since=18, T=CLASSIC | FLOAT)
-def split(input: T, split: Ints | None = None, *, axis: int = 0, num_outputs: int | None = None, outputs: int | None = None) -> list[Type]:
+def split(
+    input: T, split: Vector[Ints] | None = None, *, axis: int = 0, num_outputs: int | None = None, outputs: int | None = None
+) -> list[Type]:
     """input cut along an axis, into pieces of the sizes in `split`, else into `num_outputs` of one size, of which the last may be smaller.
 
     outputs: how many pieces there are, where neither says.
@@ -273,7 +275,9 @@ def _agreed(count: int | None, outputs: int | None) -> int:
 
 
 @op("Slice", since=13, T=CLASSIC | FLOAT, Tind=INDEX)
-def slice_(data: T, starts: Index, ends: Index, axes: Index | None = None, steps: Index | None = None) -> TensorType:
+def slice_(
+    data: T, starts: Vector[Index], ends: Vector[Index], axes: Vector[Index] | None = None, steps: Vector[Index] | None = None
+) -> TensorType:
     """data[starts:ends:steps] along the given axes (the first ones by default), with Python's meaning of negative and too large bounds."""
     counts = {n for n in map(length_of, filter(None, (starts, ends, axes, steps))) if n is not None}
     if len(counts) > 1:

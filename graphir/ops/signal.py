@@ -11,7 +11,7 @@ from ..ir import Value
 from ..types import TensorType
 from ._gradient import declare_none, shaped_as
 from ._layout import among_zeros, size_of, vector
-from ._op import T1, DType, Flag, Index, Ints, Op, RuleError, op
+from ._op import T1, DType, Flag, Index, Ints, Op, RuleError, Scalar, op
 from ._types import FLOAT, INDEX, INTS, axis_of, differ, known_dims, known_ints, unknowns
 from .elementwise import add, cast, cos, div, mul, sub
 
@@ -22,7 +22,9 @@ Hertz = Annotated[Any, "T2", FLOAT32]
 
 
 @op("DFT", since=20, T1=FLOAT, Tind=INDEX)
-def dft(input: T1, dft_length: Index | None = None, axis: Ints | None = None, *, inverse: Flag = 0, onesided: Flag = 0) -> TensorType:
+def dft(
+    input: T1, dft_length: Scalar[Index] | None = None, axis: Scalar[Ints] | None = None, *, inverse: Flag = 0, onesided: Flag = 0
+) -> TensorType:
     """y[k] = sum over n of x[n] exp(-2 pi i k n / N) along an axis, or with inverse the mean over n of x[n] exp(2 pi i k n / N).
 
     N is dft_length, to which x is cut, or filled up with zeros. input is (..., 1) of real numbers or (..., 2) of complex ones, y is (..., 2).
@@ -114,7 +116,9 @@ def _fitted(dx: Value, x: Value, axis: Value | None, place: int | None) -> Value
 
 
 @op("STFT", since=17, T1=FLOAT, Tind=INDEX)
-def stft(signal: T1, frame_step: Index, window: T1 | None = None, frame_length: Index | None = None, *, onesided: Flag = 1) -> TensorType:
+def stft(
+    signal: T1, frame_step: Scalar[Index], window: T1 | None = None, frame_length: Scalar[Index] | None = None, *, onesided: Flag = 1
+) -> TensorType:
     """The transforms of frames of a signal, each frame_step after the one before, times the window: (N, frames, frequencies, 2).
 
     signal is (N, length, 1) of real numbers or (N, length, 2) of complex ones. A frame is as long as frame_length says, else as the window, else as the signal.
@@ -168,7 +172,7 @@ def _whole(x: Value) -> Value:
 def _window(name: str, function: str, doc: str, *weights: float) -> Op[..., Value]:
     """A window that is a sum of cosines: weights[0] - weights[1] cos(t) + weights[2] cos(2t), where t goes once round the circle."""
 
-    def rule(size: Whole, *, output_datatype: DType = "float32", periodic: Flag = 1) -> Value:
+    def rule(size: Scalar[Whole], *, output_datatype: DType = "float32", periodic: Flag = 1) -> Value:
         if DTYPES[output_datatype] not in FLOAT | INTS:
             raise RuleError(f"output_datatype is {output_datatype}; expected a dtype of real numbers")
         count = ops.shape.reshape(cast(size, to="int64"), [])
@@ -194,7 +198,7 @@ blackman_window = _window("BlackmanWindow", "blackman_window", f"0.42 - 0.5 cos(
 
 @op("MelWeightMatrix", since=17, T1=INDEX, T2=FLOAT)
 def mel_weight_matrix(
-    num_mel_bins: Whole, dft_length: Whole, sample_rate: Whole, lower_edge_hertz: Hertz, upper_edge_hertz: Hertz, *,
+    num_mel_bins: Scalar[Whole], dft_length: Scalar[Whole], sample_rate: Scalar[Whole], lower_edge_hertz: Scalar[Hertz], upper_edge_hertz: Scalar[Hertz], *,
     output_datatype: DType = "float32",
 ) -> TensorType:  # fmt: skip
     """What each frequency of a onesided transform counts in each band, (dft_length // 2 + 1, num_mel_bins).
