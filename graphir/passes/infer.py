@@ -22,7 +22,6 @@ STEPS_EACH = 20  # more for each node that the model has
 ROUNDS = 2000  # bodies that are typed with all patience
 RETOLD = 64  # loops that are typed once more with what the file says of them, at most: each doubles what those in it cost
 TOLD = 4  # rounds in which readers tell ranks that inference leaves open, at most
-ELEMENTS = ("SequenceAt", "ConcatFromSequence")  # they make tensors of elements of sequences
 
 
 class Problem(NamedTuple):
@@ -262,7 +261,7 @@ class Inference:
         """What is inferred, made more precise where the file says more."""
         if inferred is None or declared is None or not self.trust_declared:
             return inferred if inferred is not None else declared
-        if node.op.name in ELEMENTS:
+        if isinstance(inferred, TensorType) and _reads_elements(node):
             declared = _sizes_alone(declared)
         if isinstance(inferred, TensorType) and isinstance(declared, TensorType):
             if inferred.dtype != declared.dtype:
@@ -299,6 +298,12 @@ def _contents(t: Type | None) -> object:
     if isinstance(t, TensorType):
         return repr(t.known) if t.dtype.kind == "f" else t.known
     return _contents(t.element) if isinstance(t, SequenceType | OptionalType) else None
+
+
+def _reads_elements(node: Node) -> bool:
+    """Whether an operator that is no loop makes something of the elements of a sequence."""
+    of_sequence = any(v is not None and isinstance(v.type, SequenceType) for v in node.inputs)
+    return of_sequence and isinstance(node.op, Op) and not node.op.may_have_bodies
 
 
 def _sizes_alone(t: Type | None) -> Type | None:

@@ -13,7 +13,7 @@ from graphir.addresses import addresses_of_nodes
 from graphir.dtypes import BITS, STRING
 from graphir.ir import Node, Value, Weight
 from graphir.model import Model
-from graphir.ops import Op, decompose, training
+from graphir.ops import Op, decompose, index, math, nn, quantize, recurrent, training
 from graphir.passes.expand import inline_calls
 from graphir.passes.gradient_nodes import replace_gradient_nodes
 from graphir.passes.infer import infer
@@ -147,17 +147,18 @@ def open_session(
         raise Refusal(text, lacks[lacks.lastindex or 0] if lacks else None) from e
 
 
-# The operands that ONNX Runtime reads as they are: (operator, which). Others it may transpose where they stand, to move a Transpose over their node, and then
+# The operands that ONNX Runtime reads as they are: their operators, and which. Others it may transpose where they stand, to move a Transpose over their node, and then
 # a value given by `add_initializer` would take the place of the transposed one. Given by `add_external_initializers` alone, they are copied once, and right.
 _AS_THEY_ARE = {
-    ("MatMul", 1), ("Gemm", 1), ("Conv", 1), ("ConvTranspose", 1), ("Gather", 0), ("MatMulInteger", 1), ("ConvInteger", 1),
-    *((name, i) for name in ("LSTM", "GRU", "RNN") for i in (1, 2)),
+    **dict.fromkeys((math.matmul, math.gemm, nn.conv, nn.conv_transpose, math.matmul_integer, quantize.conv_integer), (1,)),
+    **dict.fromkeys((recurrent.lstm, recurrent.gru, recurrent.rnn), (1, 2)),
+    index.gather: (0,),
 }  # fmt: skip
 
 
 def _stays_as_it_is(w: Weight) -> bool:
     return all(
-        isinstance(user, Node) and all((user.op.name, i) in _AS_THEY_ARE for i, v in enumerate(user.inputs) if v is w) for user in w.uses
+        isinstance(user, Node) and all(i in _AS_THEY_ARE.get(user.op, ()) for i, v in enumerate(user.inputs) if v is w) for user in w.uses
     )
 
 
