@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import graphir
-from graphir import Graph, Model, TensorType, Value
+from graphir import Graph, Model, TensorType, Value, ops
 from graphir.ir import captures
 from graphir.ops import OPS, RuleError
 from graphir.ops.control import body_in, if_, loop, scan, yields
@@ -340,3 +340,27 @@ def test_a_condition_stops_a_loop_before_its_count() -> None:
 def text(v: Value) -> str:
     """A value's type, with `?` for each unknown."""
     return re.sub(r"\?\d+", "?", str(v.type))
+
+
+@pytest.mark.parametrize("name", ["If", "Loop", "Scan", "SequenceMap"])
+def test_bodies_that_yield_nothing_are_refused(name):
+    """A node of which nothing comes out is none."""
+    graph = Graph("g")
+    x = graph.input("x", TensorType("float32", (4, 3)))
+
+    def empty(*types, outputs=0):
+        inner = Graph("body", graph)
+        made = [inner.input(inner.fresh("in"), t) for t in types]
+        with inner:
+            yields(inner, *(ops.elementwise.identity(v) for v in made[1 : 1 + outputs]))
+        return inner
+
+    flag, count = TensorType("bool", ()), TensorType("int64", ())
+    build = {
+        "If": lambda: if_(graph.input("c", flag), then_branch=empty(), else_branch=empty()),
+        "Loop": lambda: loop(graph.input("n", count), None, body=empty(count, flag, outputs=1)),
+        "Scan": lambda: scan(x, body=empty(TensorType("float32", (3,))), num_scan_inputs=1),
+        "SequenceMap": lambda: ops.sequence.sequence_map(ops.sequence.sequence_construct(x), body=empty(x.type)),
+    }
+    with pytest.raises(RuleError, match=f"{name}: nothing comes out"):
+        build[name]()

@@ -113,8 +113,12 @@ class Typed(Operator):
             self._check_types(inputs)
             if self._direct:
                 types = self.rule(*inputs, **attributes)  # pyright: ignore[reportCallIssue]
-                return [types] if self._one else list(types)
-            return self._infer(inputs, attributes, outputs)
+                made = [types] if self._one else list(types)
+            else:
+                made = self._infer(inputs, attributes, outputs)
+            if not made:  # as of bodies that yield nothing
+                raise RuleError("nothing comes out; expected at least one output")
+            return made
         except UnknownRank:
             return self._infer_by_trial(inputs, attributes, outputs)
         except (RuleError, ShapeError) as e:

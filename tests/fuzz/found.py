@@ -46,5 +46,13 @@ FOUND: list[tuple[str, str, Case]] = [
             b':R\n \n\x02x0\n\x02x1\x12\nreducemean"\nReduceMeanZ\x0c\n\x02x0\x12\x06\n\x04\x08\x07\x12\x00Z\x12\n\x02x1\x12\x0c\n\n\x08\x07\x12\x06\n\x04\x08\x80\x80\x04b\x0c\n\nreducemeanB\x02\x10\x12',
         ),
     ),
+    (
+        "hostile",
+        "a Scan whose body makes nothing",
+        Case(
+            ".json",
+            b'{"version":1,"graph":{"inputs":[{"name":"x0","type":"float32[4, 3]"},{"name":"x1","type":"float32[4, 3]"}],"nodes":[{"op":"Scan","inputs":["x0","x1"],"outputs":["scan"],"attributes":{"body":{"graph":{"inputs":[{"name":"in"},{"name":"in_1"}]}},"num_scan_inputs":2}}],"outputs":["scan"]},"sha256":{}}',
+        ),
+    ),
     ("hostile", "a DFT of an opset before there was one, without inputs", Case(".onnx", b':\x07\n\x05"\x03DFT')),
 ]
