@@ -27,7 +27,7 @@ from test_nonsense import UNCOMPARED
 from .build import build
 from .case import Case, Finding, Outcome
 from .errors import stumble, trait
-from .values import Values, bare, coarsest, differing, everything, feeds_of, interpreted, moves, sane, smaller_models, unsteady
+from .values import Patient, Values, bare, coarsest, differing, everything, feeds_of, interpreted, moves, sane, smaller_models, unsteady
 from .worker import REFEREE
 
 LIMITS = Limits(memory=64 << 20, trips=1000, seconds=8)
@@ -152,9 +152,9 @@ def _without_the_rest(got: Values, model: Model, feeds: Values, outputs: list[st
     prepare(kept, None, Budget())
     table = kept.addresses()
     pins = optimize(kept, {name: table[name] for name in outputs}, xp, None, Budget())
-    names = [pins.values[name].name for name in outputs]
+    names = list(dict.fromkeys(pins.values[name].name for name in outputs))
     try:
-        want = interpreted(kept, names, feeds)
+        want = interpreted(kept, names, feeds, kind=Patient)
     except Exception as e:
         raise Finding("the interpreter refuses", "and the program does not") from e
     _same({pins.values[name].name: got[name] for name in outputs}, want, kept, feeds, names, "the interpreter")
@@ -294,6 +294,8 @@ def _otherwise(node: Node) -> bool:
         return any(
             not isinstance(t, TensorType) or t.dtype == STRING for v in (*node.inputs, *node.outputs) if v is not None for t in [v.type]
         )
+    if node.op.name == "MeanVarianceNormalization":
+        return True  # of equal numbers it takes the root of a rounding, which may lie below zero
     if node.op.name == "SplitToSequence" and not node.attributes.get("keepdims", 1):
         return True  # it drops any axis of size 1; docs/operators.md says when we do
     return node.op.name in UNCOMPARED - {"Loop", "Scan"}

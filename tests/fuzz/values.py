@@ -3,7 +3,7 @@
 import contextlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -11,9 +11,10 @@ import numpy as np
 import graphir
 from graphir.dims import symbols
 from graphir.dtypes import FLOATS, STRING
-from graphir.ir import Node, Value, Weight
+from graphir.ir import Graph, Node, Value, Weight
 from graphir.model import Model
 from graphir.ops import Op
+from graphir.ops.elementwise import cast_like
 from graphir.passes.prune import prune
 from graphir.results import TOLERANCES, difference, tolerance, worst
 from graphir.tensors import Tensor
@@ -86,6 +87,37 @@ class Shaken(Interpreter):
             return made
         rng = np.random.default_rng(len(values))
         return [_shaken(x, rng) for x in made]
+
+
+class Refused(NamedTuple):
+    """What a node would have made whose kernel raised an error."""
+
+    error: Exception
+
+
+class Patient(Interpreter):
+    """An interpreter that raises an error of a kernel no sooner than somebody reads the numbers: of what CastLike casts to, only the dtype counts."""
+
+    def apply(self, node: Node, inputs: list[Any], values: dict[Value, Any]) -> Sequence[Any]:
+        """The outputs of a node."""
+        like = node.inputs[1] if node.op is cast_like else None
+        if like is not None and isinstance(inputs[1], Refused):
+            inputs = [inputs[0], np.zeros(0, like.dtype)]
+        refused = next((x for x in inputs if isinstance(x, Refused)), None)
+        if refused is not None:
+            return [refused] * len(node.outputs)
+        try:
+            return super().apply(node, inputs, values)
+        except Exception as e:  # in the kernel's own kinds
+            return [Refused(e)] * len(node.outputs)
+
+    def run(self, graph: Graph, values: dict[Value, Any]) -> list[Any]:
+        """The outputs of a graph. Raises the error of what is not there."""
+        made = super().run(graph, values)
+        refused = next((x for x in made if isinstance(x, Refused)), None)
+        if refused is not None:
+            raise refused.error
+        return made
 
 
 class Watching(Interpreter):
