@@ -152,12 +152,15 @@ def _without_the_rest(got: Values, model: Model, feeds: Values, outputs: list[st
     prepare(kept, None, Budget())
     table = kept.addresses()
     pins = optimize(kept, {name: table[name] for name in outputs}, xp, None, Budget())
-    names = list(dict.fromkeys(pins.values[name].name for name in outputs))
+    found = {
+        name: v.name for name, v in pins.values.items() if v.node is not None
+    }  # a weight that is handed out as it is needs no interpreter
+    names = list(dict.fromkeys(found.values()))
     try:
         want = interpreted(kept, names, feeds, kind=Patient)
     except Exception as e:
         raise Finding("the interpreter refuses", "and the program does not") from e
-    _same({pins.values[name].name: got[name] for name in outputs}, want, kept, feeds, names, "the interpreter")
+    _same({new: got[name] for name, new in found.items()}, want, kept, feeds, names, "the interpreter")
 
 
 def _refused(e: Exception, model: Model, feeds: Values, want: Values | None, outputs: list[str], step: Callable[[str], None]) -> str:
