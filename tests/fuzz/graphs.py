@@ -149,6 +149,8 @@ def _turns(
 def _without_the_rest(got: Values, model: Model, feeds: Values, outputs: list[str]) -> None:
     """The interpreter refuses a node, and the program does not: one that it rightly does without, where the interpreter runs what it keeps."""
     kept = model.copy()
+    for weight in list(kept.updates):
+        kept.stop_updating(weight)
     prepare(kept, None, Budget())
     table = kept.addresses()
     pins = optimize(kept, {name: table[name] for name in outputs}, xp, None, Budget())
