@@ -87,7 +87,7 @@ RANKS: dict[str, tuple[Callable[[], ModelProto], str]] = {
     ),
     "Slice": (lambda: model([node("Slice", ["x", "a", "a"], ["y"])], [info("x"), ints("a", BIG)]), "data has rank 1"),
     "Pad": (lambda: model([node("Pad", ["x", "a", "", "a"], ["y"])], [info("x"), ints("a", BIG)]), "pads has .* two for each axis"),
-    "ReduceSum": (lambda: model([node("ReduceSum", ["x", "a"], ["y"], keepdims=0)], [info("x"), ints("a", BIG)]), ""),
+    "ReduceSum": (lambda: model([node("ReduceSum", ["x", "a"], ["y"], keepdims=0)], [info("x"), ints("a", BIG)]), "ReduceSum: axes has .* numbers; data has rank|no rank of the inputs"),
     "Split": (lambda: model([node("Split", ["x", "a"], ["y"])], [info("x"), ints("a", BIG)]), "but 1 outputs are asked for"),
     "Gather": (lambda: model(chain(9, lambda a, b: [node("Gather", [a, a], [b])]), [ints("x", 1, 1)]), TOO_MANY),
     "Unsqueeze, 100 times": (
