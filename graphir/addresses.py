@@ -20,7 +20,7 @@ def addressed(graph: "Graph", prefix: str = "", branches: bool = True) -> Iterat
     """A graph and its bodies, each with what addresses in it begin with. branches: whether the names of branches are among that."""
     yield prefix, graph
     for node in graph.nodes:
-        bodies = node.bodies if node.attributes else {}
+        bodies = node.bodies
         for name, body in bodies.items():
             inner = f"{prefix}{node.label}/" + (f"{name}/" if branches and len(bodies) > 1 else "")
             yield from addressed(body, inner, branches)

@@ -145,7 +145,10 @@ class Typed(Operator):
         return [made.type] if self._one else [v and v.type for v in made]
 
     def _infer_by_trial(self, inputs: Sequence[Value | None], attributes: dict[str, Any], outputs: int | None) -> list[Type | None]:
-        """No rule sees an unknown rank: try ranks 0 to 5 in its place, and more where those do not tell, and keep what does not hang on it."""
+        """No rule sees an unknown rank: try ranks 0 to 5 in its place, and more where those do not tell.
+
+        What does not hang on the rank is kept.
+        """
         open_ = [i for i, v in enumerate(inputs) if v is not None and v.type.__class__ is TensorType and v.type.shape is None]
         apart = len(open_) <= 2  # of more than two, ranks are tried that are all the same
         found: list[tuple[tuple[int, ...], list[Type | None]]] = []
@@ -160,7 +163,7 @@ class Typed(Operator):
 
         few, more = range(6), range(6, RANK_LIMIT + 1)
         try_each(itertools.product(few, repeat=len(open_)) if apart else zip(*[few] * len(open_)))
-        if all(5 in tried for tried, _ in found):  # that, and more for all we know; or none yet
+        if all(few[-1] in tried for tried, _ in found):  # that, and more for all we know; or none yet
             try_each(zip(*[more] * len(open_)))
         if not found:
             raise RuleError(f"{self.name}: no rank of the inputs of unknown rank suits it")
@@ -179,10 +182,10 @@ class Typed(Operator):
                 if i >= count:
                     break
                 v = inputs[i]
-                if v is None:
+                if v is None or (t := v.type) is None:
                     continue
-                if (t := v.type).__class__ is not TensorType:
-                    raise RuleError(f"{self._formal(i).name} is {t or 'of unknown type'}; expected a tensor")
+                if t.__class__ is not TensorType:
+                    raise RuleError(f"{self._formal(i).name} is {t}; expected a tensor")
                 dtype = t.dtype
                 if dtype is first:
                     continue

@@ -23,10 +23,10 @@ Ints = Annotated[Any, INT64]
 Index = Annotated[Any, "Tind", INT64]  # where int32 will do, too
 Floats = Annotated[Any, FLOAT32]
 Bool = Annotated[Any, BOOL]
+# Scalar[Ints], Vector[T]: of an input, the rank that it must have. Files mix them up where there is one element, and
+# are read so.
 Operand = TypeVar("Operand")
-Scalar = Annotated[
-    Operand, 0
-]  # Scalar[Ints], Vector[T]: of an input, the rank that it must have. Files mix them up where there is one element, and are read so
+Scalar = Annotated[Operand, 0]
 Vector = Annotated[Operand, 1]
 MayOmit = Annotated[TensorType, "optional"]  # of an output: a node may leave it out, and `prune` lets it where nobody reads it
 Flag = Annotated[int, "int", "flag"]  # of an attribute: 0 or 1
@@ -35,7 +35,11 @@ OPERANDS = {INT64: frozenset((INT32, INT64)), FLOAT32: FLOATS, BOOL: frozenset((
 
 
 class Input(NamedTuple):
-    """A formal input. var: its type variable; number: the dtype of Python numbers in its place, None for that of the neighbours; rank: that it must have, None for any."""
+    """A formal input.
+
+    var: its type variable; number: the dtype of Python numbers in its place, None for that of the neighbours; rank: that
+    it must have, None for any.
+    """
 
     name: str
     optional: bool
@@ -46,7 +50,11 @@ class Input(NamedTuple):
 
 
 class AttributeSpec(NamedTuple):
-    """A formal attribute. kind: int, float, str, dtype, ints, floats, strs, tensor, sparse, graph or type. is_flag: an int of which 0 and 1 alone mean something."""
+    """A formal attribute.
+
+    kind: int, float, str, dtype, ints, floats, strs, tensor, sparse, graph or type. is_flag: an int of which 0 and 1
+    alone mean something.
+    """
 
     name: str
     kind: str

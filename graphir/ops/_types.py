@@ -133,6 +133,13 @@ def expect_count(name: str, x: Value | None, count: int, why: str = "") -> None:
         raise RuleError(f"{name} has {found} number{'' if found == 1 else 's'}; expected {count}{why}")
 
 
+def expect_axes(axes: Value, rank: int) -> None:
+    """Raises RuleError where there surely are more axes than data of this rank has."""
+    count = length_of(axes)
+    if count is not None and count > rank:
+        raise RuleError(f"axes has {count} numbers; data has rank {rank}")
+
+
 def expect_float(name: str, dtype: str | None) -> None:
     """Raises RuleError where an attribute, the name of the dtype in which to compute, names none of floats."""
     if dtype is not None and DTYPES[dtype] not in FLOAT:

@@ -14,7 +14,20 @@ from ..types import Known, TensorType
 from ._elementwise import declared, larger, same_type, smaller
 from ._gradient import declare_none, expand_to, non_default, shaped_as
 from ._op import Flag, Ints, Op, RuleError, T, Vector, op
-from ._types import BOOLEAN, FLOAT, NUMERIC, WIDE_INTS, axis_of, computed, dtypes, known_ints, length_of, static_product, unknowns
+from ._types import (
+    BOOLEAN,
+    FLOAT,
+    NUMERIC,
+    WIDE_INTS,
+    axis_of,
+    computed,
+    dtypes,
+    expect_axes,
+    known_ints,
+    length_of,
+    static_product,
+    unknowns,
+)
 from .elementwise import abs_, cast, cast_like, div, exp, is_inf, log, max_, mul, reciprocal, sign, sqrt, sub, where
 from .logic import equal
 
@@ -41,11 +54,9 @@ def reduced_axes(data: Value, axes: Value | None, noop: int) -> set[int] | None:
     """The axes to reduce over, counted from the front; None where they, or the rank, are not known."""
     if data.type.shape is None:
         return None
-    count = 0 if axes is None else length_of(axes)
-    if count == 0:
+    if axes is None or length_of(axes) == 0:
         return set() if noop else set(range(data.rank))
-    if count is not None and count > data.rank:
-        raise RuleError(f"axes has {count} numbers; data has rank {data.rank}")
+    expect_axes(axes, data.rank)
     known = known_ints(axes)
     found = None if known is None else {axis_of(a, data.rank, "an axis") for a in known}
     if found is not None and known is not None and len(found) < len(known):

@@ -15,6 +15,7 @@ from ._types import (
     INDEX,
     axis_of,
     broadcast,
+    expect_axes,
     expect_vectors,
     int_vector,
     kept,
@@ -119,9 +120,8 @@ def squeeze(data: T, axes: Vector[Ints] | None = None) -> TensorType:
             return TensorType(data.dtype)
         gone = {i for i, d in enumerate(data.shape) if d == 1}
     elif places is None:
+        expect_axes(axes, data.rank)
         count = length_of(axes)
-        if count is not None and count > data.rank:
-            raise RuleError(f"axes has {count} numbers; data has rank {data.rank}")
         return TensorType(data.dtype, None if count is None else unknowns(data.rank - count))
     else:
         gone = {axis_of(a, data.rank, "an axis") for a in places}

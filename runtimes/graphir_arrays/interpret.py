@@ -20,18 +20,6 @@ from .kernel import Site, bind, find
 from .timed import timed
 
 
-def interpret(
-    model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | None = None, kind: type["Interpreter"] | None = None
-) -> dict[str, Any]:
-    """The outputs of a model whose nodes stand in the declared form, by name. kind: of interpreter."""
-    values = {v: xp.asarray(feeds[v.name]) if isinstance(v.type, TensorType) else feeds[v.name] for v in model.inputs if v.name in feeds}
-    interpreter = (kind or Interpreter)(xp, overrides, model)
-    for v, x in values.items():
-        dims = v.type.shape if isinstance(v.type, TensorType) else None
-        interpreter.sizes.update((name, n) for d, n in zip(dims or (), xp.shape(x)) for name in symbols(d) if d == symbol(name))
-    return {v.name: x for v, x in zip(model.outputs, interpreter.run(model.graph, values), strict=True)}
-
-
 class Interpreter:
     """Runs graphs with kernels of one namespace. sizes: what the symbols in the types stand for, as far as that is known."""
 
@@ -87,6 +75,18 @@ class Interpreter:
         call.budget = self.budget  # pyright: ignore[reportFunctionMemberAccess]
         call.outputs = [bind_dims(v.type, self.sizes) for v in body.outputs]  # pyright: ignore[reportFunctionMemberAccess]
         return call
+
+
+def interpret(
+    model: Model, feeds: Mapping[str, Any], xp: Any, overrides: str | None = None, kind: type[Interpreter] = Interpreter
+) -> dict[str, Any]:
+    """The outputs of a model whose nodes stand in the declared form, by name. kind: of interpreter."""
+    values = {v: xp.asarray(feeds[v.name]) if isinstance(v.type, TensorType) else feeds[v.name] for v in model.inputs if v.name in feeds}
+    interpreter = kind(xp, overrides, model)
+    for v, x in values.items():
+        dims = v.type.shape if isinstance(v.type, TensorType) else None
+        interpreter.sizes.update((name, n) for d, n in zip(dims or (), xp.shape(x)) for name in symbols(d) if d == symbol(name))
+    return {v.name: x for v, x in zip(model.outputs, interpreter.run(model.graph, values), strict=True)}
 
 
 def dense(weight: Weight, budget: Budget) -> Any:

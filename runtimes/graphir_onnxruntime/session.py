@@ -147,8 +147,9 @@ def open_session(
         raise Refusal(text, lacks[lacks.lastindex or 0] if lacks else None) from e
 
 
-# The operands that ONNX Runtime reads as they are: their operators, and which. Others it may transpose where they stand, to move a Transpose over their node, and then
-# a value given by `add_initializer` would take the place of the transposed one. Given by `add_external_initializers` alone, they are copied once, and right.
+# The operands that ONNX Runtime reads as they are: their operators, and which. Others it may transpose where they stand,
+# to move a Transpose over their node, and then a value given by `add_initializer` would take the place of the transposed
+# one. Given by `add_external_initializers` alone, they are copied once, and right.
 _AS_THEY_ARE = {
     **dict.fromkeys((math.matmul, math.gemm, nn.conv, nn.conv_transpose, math.matmul_integer, quantize.conv_integer), (1,)),
     **dict.fromkeys((recurrent.lstm, recurrent.gru, recurrent.rnn), (1, 2)),

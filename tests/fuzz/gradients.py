@@ -26,7 +26,7 @@ from .values import Values, everything, feeds_of, sane, stays_sane, unsteady
 ROUGH = {"Cast", "CastLike", "BitCast", *STRAIGHT_THROUGH}  # a difference sees steps and bits, through which no gradient flows
 SMOOTH = Kinds(lambda op, row: op.name not in ROUGH and all(x is None or x.dtype.kind in "fiub" for x in row.arrays()))
 SHARE = 1e-3  # what the gradient and the difference may lie apart: of wrong rules they lie far apart
-SINGLE = 0.1  # where operators of ai.onnx.ml make float32 of whatever they are given
+SINGLE = 0.03  # where operators of ai.onnx.ml make float32 of whatever they are given
 
 
 class Gradients:

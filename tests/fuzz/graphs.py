@@ -154,9 +154,8 @@ def _without_the_rest(got: Values, model: Model, feeds: Values, outputs: list[st
     prepare(kept, None, Budget())
     table = kept.addresses()
     pins = optimize(kept, {name: table[name] for name in outputs}, xp, None, Budget())
-    found = {
-        name: v.name for name, v in pins.values.items() if v.node is not None
-    }  # a weight that is handed out as it is needs no interpreter
+    # what is handed out as it came in, a weight or a feed, needs no interpreter
+    found = {name: v.name for name, v in pins.values.items() if v.node is not None}
     names = list(dict.fromkeys(found.values()))
     try:
         want = interpreted(kept, names, feeds, kind=Patient)
